@@ -1,0 +1,127 @@
+"""What the rest of the program sees of a chain: one block, calls, logs, lenses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+__all__ = ["Block", "Call", "Lens", "LensChunk", "Log", "LogQuery", "Overrides", "Reader", "Reverted"]
+
+Overrides = Mapping[str, bytes]
+"""Address (lower case, 0x) to the runtime code it has for the length of a call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block that a scan is pinned to."""
+
+    number: int
+    hash: str  # 0x, lower case
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One read: who is asked and with which calldata."""
+
+    to: str  # 0x, lower case
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reverted:
+    """The contract's own refusal. Not an error of the node."""
+
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Logs of some addresses with one of some first topics, in a block range (both ends included)."""
+
+    addresses: tuple[str, ...]
+    topics: tuple[str, ...]  # alternatives for topic 0
+    first_block: int
+    last_block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One event, undecoded."""
+
+    address: str
+    topics: tuple[bytes, ...]
+    data: bytes
+    block_number: int
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """A program that is injected for one call and answers for many items at once.
+
+    Calldata is ``header`` followed by the items, ``item_bytes`` each. The answer is any number of 32-byte
+    records whose first four bytes are the item's position in the calldata (big-endian), then one last word
+    that holds the gas used. Items without a record answered "nothing".
+    """
+
+    name: str
+    code: bytes
+    header: bytes
+    item_bytes: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LensChunk:
+    """The records of ``count`` items starting at item ``first`` of the sequence asked for.
+
+    The first four bytes of a record count from ``first``.
+    """
+
+    first: int
+    count: int
+    records: bytes = field(repr=False)
+
+
+class Reader(Protocol):
+    """The chain, frozen at one block.
+
+    Nothing else takes a provider or a block number, so no read can slip to another block.
+    """
+
+    @property
+    def chain_id(self) -> int: ...
+
+    @property
+    def genesis_hash(self) -> str: ...
+
+    @property
+    def block(self) -> Block: ...
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Endpoint hosts, without path, user or key."""
+        ...
+
+    def finalized_number(self) -> int:
+        """Give the number of the newest block that cannot be undone, at most the pinned block."""
+        ...
+
+    def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
+        """Answer calls in order, batched into few requests.
+
+        Raises RpcError when the node failed, OverridesRefused when ``overrides`` are not taken.
+        """
+        ...
+
+    def lens(self, lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
+        """Run a lens over items; chunks come in any order and together cover every item once.
+
+        Raises OverridesRefused when the endpoint takes no overrides.
+        """
+        ...
+
+    def logs(self, query: LogQuery) -> Iterator[tuple[int, list[Log]]]:
+        """Give logs in block order as ``(last block covered, logs)``, a step each, so that a caller can save a cursor."""
+        ...

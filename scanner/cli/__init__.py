@@ -1,0 +1,44 @@
+"""The command line: arguments in, exit code out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from scanner.errors import ScannerError
+
+__all__ = ["main", "run"]
+
+INTERRUPTED = 130
+BUG = 4  # an unforeseen error must not look like a broken limit (1), which is what Python itself would exit with
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and give its exit code; errors are told on stderr in one line."""
+    from scanner.cli.app import app
+
+    try:
+        code = app(list(arguments), result_action="return_value")
+    except ScannerError as error:
+        print(f"liqbands: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("liqbands: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away, as `| head` does. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001 - the outermost frame: every other place names what it catches
+        traceback.print_exc()
+        print("liqbands: this is a bug; please report it with the lines above", file=sys.stderr)
+        return BUG
+    return int(code or 0)
+
+
+def main() -> NoReturn:
+    """Enter here from the shell."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,154 @@
+"""Configuration: the only module that reads the environment.
+
+Order for the RPC URL: ``--rpc-url``, ``<CHAIN>_RPC_URL`` when a chain is named, ``LIQBANDS_RPC_URL``, ``ETH_RPC_URL``,
+``WEB3_PROVIDER_URI``, the configuration file. A ``.env`` file in the working directory fills in what the environment
+does not set.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from scanner.errors import ConfigError, suggest
+
+__all__ = [
+    "CHAINS",
+    "VARIABLES",
+    "FileConfig",
+    "cache_dir",
+    "child_environment",
+    "config_file",
+    "data_dir",
+    "load_file",
+    "resolve_rpc_urls",
+    "variable",
+]
+
+CHAINS: Final[Mapping[str, int]] = {
+    "ethereum": 1,
+    "optimism": 10,
+    "polygon": 137,
+    "base": 8453,
+    "arbitrum": 42161,
+    "anvil": 31337,
+}
+
+VARIABLES: Final[Mapping[str, str]] = {
+    "LIQBANDS_RPC_URL": "RPC URL of the node to scan",
+    "ETH_RPC_URL": "RPC URL, as foundry and cryo name it; read when LIQBANDS_RPC_URL is not set",
+    "WEB3_PROVIDER_URI": "RPC URL, as web3.py names it; read last",
+    "ETHEREUM_RPC_URL": "RPC URL used with --chain ethereum",
+    "OPTIMISM_RPC_URL": "RPC URL used with --chain optimism",
+    "POLYGON_RPC_URL": "RPC URL used with --chain polygon",
+    "BASE_RPC_URL": "RPC URL used with --chain base",
+    "ARBITRUM_RPC_URL": "RPC URL used with --chain arbitrum",
+    "ANVIL_RPC_URL": "RPC URL used with --chain anvil",
+    "LIQBANDS_CONFIG": "configuration file; default ./liqbands.toml when it exists",
+    "LIQBANDS_DATA_DIR": "where the borrower index is kept",
+    "LIQBANDS_CACHE_DIR": "where the devchain keeps anvil, contract packages and compiled contracts",
+}
+
+
+class FileConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a configuration file may say."""
+
+    rpc_url: str | list[str] | None = None
+    chain: str | None = None
+    market: list[str] = []
+    factor: str | None = None
+    bands: str | None = None
+    factors: dict[str, list[str]] = {}  # factor name to symbols, reserve ids or assets that move with it
+
+
+def _dotenv() -> Mapping[str, str]:
+    if not Path(".env").is_file():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(".env").items() if value}
+
+
+def variable(name: str) -> str | None:
+    """Give one of ``VARIABLES`` from the environment or ``.env``, or None when it is unset or empty."""
+    if name not in VARIABLES:
+        raise ConfigError(f"{name} is not a variable of liqbands; {suggest(name, VARIABLES)}")
+    return os.environ.get(name) or _dotenv().get(name) or None
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """Give the environment for a program that we start."""
+    return {**os.environ, **extra}
+
+
+def _directory(name: str, default: str) -> Path:
+    chosen = variable(name)
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    finder = platformdirs.user_cache_path if default == "cache" else platformdirs.user_data_path
+    return finder("liqbands", appauthor=False)
+
+
+def cache_dir() -> Path:
+    """Give the folder for what can be made again."""
+    return _directory("LIQBANDS_CACHE_DIR", "cache")
+
+
+def data_dir() -> Path:
+    """Give the folder for what took long to gather: the borrower index."""
+    return _directory("LIQBANDS_DATA_DIR", "data")
+
+
+def config_file(chosen: str | None) -> Path | None:
+    """Find the configuration file: the one named, the variable's, or ./liqbands.toml."""
+    named = chosen or variable("LIQBANDS_CONFIG")
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"no configuration file {named}")
+        return path
+    default = Path("liqbands.toml")
+    return default if default.is_file() else None
+
+
+def load_file(path: Path | None) -> FileConfig:
+    """Read a configuration file; unknown keys and wrong types are errors that name the key."""
+    if path is None:
+        return FileConfig()
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    unknown = [key for key in content if key not in FileConfig.__struct_fields__]
+    if unknown:
+        raise ConfigError(f"{path}: unknown key {unknown[0]!r}; {suggest(unknown[0], FileConfig.__struct_fields__)}")
+    try:
+        return msgspec.convert(content, FileConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def resolve_rpc_urls(chosen: Sequence[str], chain: str | None, file: FileConfig) -> tuple[str, ...]:
+    """Decide which RPC URLs to use, or raise ConfigError that says how to give one."""
+    if chain is not None and chain not in CHAINS:
+        raise ConfigError(f"no chain {chain!r}; {suggest(chain, CHAINS)}")
+    if chosen:
+        return tuple(chosen)
+    names = [f"{chain.upper()}_RPC_URL"] if chain else []
+    for name in (*names, "LIQBANDS_RPC_URL", "ETH_RPC_URL", "WEB3_PROVIDER_URI"):
+        url = variable(name)
+        if url:
+            return (url,)
+    if file.rpc_url:
+        return (file.rpc_url,) if isinstance(file.rpc_url, str) else tuple(file.rpc_url)
+    raise ConfigError(
+        "no RPC URL: give --rpc-url URL, or set LIQBANDS_RPC_URL (or ETH_RPC_URL). "
+        "To look around without a node: liqbands demo. For a local node with a real market: liqbands devchain"
+    )

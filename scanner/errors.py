@@ -1,0 +1,136 @@
+"""Every failure that a caller may treat differently.
+
+    ScannerError
+    ├── ConfigError            wrong usage or configuration              exit 2
+    │   ├── UnknownProtocolError
+    │   ├── UnknownMarketError     not a market root on this chain
+    │   └── WrongChainError        the endpoint serves another chain
+    ├── ChainError             the node or the chain failed              exit 3
+    │   ├── RpcError               the endpoint answered with an error, or not at all
+    │   │   └── OverridesRefused   the endpoint takes no state overrides
+    │   ├── BlockUnavailable       unknown or pruned block
+    │   └── DevchainError          the local node or its market did not start
+    ├── DataError              data is incomplete, corrupt or mismatched exit 4
+    │   ├── DecodeError            an answer has another shape than its ABI says
+    │   ├── SchemaError            a frame breaks its schema
+    │   ├── RecordingError         a recording is corrupt or lacks a call
+    │   └── IndexFileError         an index file is foreign or damaged
+    └── ProtocolError          the protocol is in a state we do not know exit 4
+        └── UnknownRevisionError
+
+A reverted call is a value, not an error; a broken limit is a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from difflib import get_close_matches
+
+__all__ = [
+    "BlockUnavailable",
+    "ChainError",
+    "ConfigError",
+    "DataError",
+    "DecodeError",
+    "DevchainError",
+    "IndexFileError",
+    "OverridesRefused",
+    "ProtocolError",
+    "RecordingError",
+    "RpcError",
+    "ScannerError",
+    "SchemaError",
+    "UnknownMarketError",
+    "UnknownProtocolError",
+    "UnknownRevisionError",
+    "WrongChainError",
+    "suggest",
+]
+
+
+def suggest(name: str, known: Collection[str]) -> str:
+    """Say which known name was probably meant, or list them all."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+class ScannerError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+    exit_code = 4
+
+
+class ConfigError(ScannerError):
+    """Wrong usage or configuration."""
+
+    exit_code = 2
+
+
+class UnknownProtocolError(ConfigError):
+    """No protocol is registered under this slug."""
+
+    def __init__(self, slug: str, known: Collection[str]) -> None:
+        self.slug = slug
+        super().__init__(f"no protocol {slug!r}; {suggest(slug, known)}")
+
+
+class UnknownMarketError(ConfigError):
+    """The address or name is not a market root on this chain."""
+
+
+class WrongChainError(ConfigError):
+    """The endpoint serves another chain than the one asked for."""
+
+
+class ChainError(ScannerError):
+    """The node or the chain failed."""
+
+    exit_code = 3
+
+
+class RpcError(ChainError):
+    """The endpoint answered with an error, or did not answer."""
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class OverridesRefused(RpcError):
+    """The endpoint takes no state overrides in eth_call."""
+
+
+class BlockUnavailable(ChainError):
+    """The block is unknown to the node, or its state is pruned."""
+
+
+class DevchainError(ChainError):
+    """The local node, its compiler or its market did not come up."""
+
+
+class DataError(ScannerError):
+    """Data is incomplete, corrupt or in conflict."""
+
+
+class DecodeError(DataError):
+    """An answer has another shape than its ABI says."""
+
+
+class SchemaError(DataError):
+    """A frame breaks its schema."""
+
+
+class RecordingError(DataError):
+    """A recording is corrupt, or lacks a call that the program made."""
+
+
+class IndexFileError(DataError):
+    """An index file belongs to another market, or is damaged."""
+
+
+class ProtocolError(ScannerError):
+    """The protocol is in a state that this version does not know."""
+
+
+class UnknownRevisionError(ProtocolError):
+    """No rules are known for this protocol revision."""

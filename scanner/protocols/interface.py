@@ -1,0 +1,121 @@
+"""What a lending protocol has to declare and to read. A protocol is one folder that provides this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import polars as pl
+
+from scanner.chain.interface import Log, Reader
+from scanner.risk.pricing import OracleGraph
+from scanner.risk.rules import Positions, Rules
+
+__all__ = ["Deployment", "Found", "LendingProtocol", "LogDiscovery", "Market", "ReserveTotal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A listed market: data only."""
+
+    chain_id: int
+    chain: str  # ethereum, arbitrum, ...
+    name: str  # what --market takes
+    root: str  # 0x, lower case
+    first_block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A position that a log proves to have had debt."""
+
+    position: str
+    owner: str
+    block_number: int
+
+
+@dataclass(frozen=True)
+class LogDiscovery:
+    """Filters that see every position with debt, and the pure decoder of what they give."""
+
+    addresses: tuple[str, ...]
+    topics: tuple[str, ...]
+    decode: Callable[[Sequence[Log]], Sequence[Found]]
+
+
+@dataclass(frozen=True)
+class Market:
+    """One market at one block.
+
+    ``frame`` has one row of MARKETS, ``reserves`` the frame RESERVES but for factor (filled in later);
+    ``detail`` is the protocol's own.
+    """
+
+    chain_id: int
+    protocol: str
+    market_id: str
+    name: str
+    revision: int
+    base_unit: int
+    timestamp: int
+    frame: pl.DataFrame
+    reserves: pl.DataFrame
+    skipped: pl.DataFrame
+    answers: Mapping[str, int]  # reserve to oracle answer, priced reserves only
+    detail: object
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveTotal:
+    """Debt of one reserve as the protocol counts it, against what was read."""
+
+    reserve: str
+    symbol: str
+    proof: Literal["exact", "bounded"]
+    scaled_total: int
+    scaled_read: int
+    tolerance: int = 0
+
+    @property
+    def missing(self) -> int:
+        """Total less read: positive when debt is missing, negative when there is too much."""
+        return self.scaled_total - self.scaled_read
+
+    @property
+    def complete(self) -> bool:
+        return abs(self.missing) <= self.tolerance
+
+
+class LendingProtocol(Protocol):
+    """A protocol family, all its deployments alike."""
+
+    @property
+    def slug(self) -> str: ...
+
+    @property
+    def deployments(self) -> Sequence[Deployment]: ...
+
+    def is_market(self, chain: Reader, root: str) -> bool:
+        """Say whether an address is a market root of this protocol."""
+        ...
+
+    def discovery(self, chain: Reader, root: str) -> LogDiscovery: ...
+
+    def read_market(self, chain: Reader, root: str, name: str) -> Market: ...
+
+    def read_positions(
+        self, chain: Reader, market: Market, owners: Sequence[str], progress: Callable[[int], None] | None = None
+    ) -> Positions: ...
+
+    def debt_totals(self, chain: Reader, market: Market, positions: Positions) -> Sequence[ReserveTotal]: ...
+
+    def oracle_graph(self, chain: Reader, market: Market) -> OracleGraph: ...
+
+    def rules(self, market: Market) -> Rules: ...
+
+    def verify(
+        self, chain: Reader, market: Market, positions: Positions, health: pl.DataFrame, rows: Sequence[int]
+    ) -> Sequence[str]:
+        """Compare chosen rows of a health frame with the contract's own answers; name the positions that differ."""
+        ...

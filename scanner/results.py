@@ -1,0 +1,98 @@
+"""What a scan gives: frames, and what is needed to trust them. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+__all__ = ["FactorInfo", "MarketSummary", "ReserveProof", "ScanResult", "Snapshot"]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where and when the numbers were read."""
+
+    chain_id: int
+    block_number: int
+    block_hash: str
+    block_timestamp: int
+    complete: bool
+    tool_version: str
+    rpc_hosts: tuple[str, ...]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    source: str = "rpc"  # rpc | recording
+    reading: str = "lens"  # lens | calls
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveProof:
+    """Debt of one reserve: what the protocol counts and what was read, in scaled units."""
+
+    reserve: str
+    symbol: str
+    proof: str  # exact | bounded
+    scaled_total: int
+    scaled_read: int
+    missing: int
+    complete: bool
+    debt_index: int  # to turn missing units into an amount
+    decimals: int
+
+
+@dataclass(frozen=True)
+class MarketSummary:
+    """One market: size, completeness, verification."""
+
+    protocol: str
+    market_id: str
+    name: str
+    revision: int
+    account_count: int  # accounts with debt or collateral
+    collateral_usd: float | None
+    debt_usd: float | None
+    base_unit: int
+    completeness: tuple[ReserveProof, ...]
+    verified_accounts: int
+    mismatches: tuple[str, ...]  # accounts whose numbers differ from the contract's
+    unread: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return self.unread == 0 and all(proof.complete for proof in self.completeness)
+
+
+@dataclass(frozen=True)
+class FactorInfo:
+    """One price factor and the feed that its prices are stated in."""
+
+    factor: str
+    feed_address: str
+    description: str
+    decimals: int
+    answer: int
+    answer_at: int | None
+    price_usd: float | None
+    members: tuple[str, ...]  # symbols
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Everything about one block; ``frames`` is keyed as ``frames.FRAMES``."""
+
+    snapshot: Snapshot
+    markets: tuple[MarketSummary, ...]
+    factors: tuple[FactorInfo, ...]
+    frames: Mapping[str, pl.DataFrame]
+    warnings: tuple[str, ...]
+    selected_factor: str
+
+    @property
+    def mismatched(self) -> bool:
+        return any(market.mismatches for market in self.markets)
+
+    @property
+    def trustworthy(self) -> bool:
+        """Complete and without a mismatch: what exit code 0 asks for."""
+        return self.snapshot.complete and not self.mismatched

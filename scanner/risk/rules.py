@@ -1,0 +1,141 @@
+"""What risk asks of a protocol's arithmetic. Pure; risk never imports a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import polars as pl
+
+__all__ = ["Answers", "Changes", "HealthProbe", "Positions", "PricePath", "Rules"]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Exact state of a market's positions at one block.
+
+    ``accounts``: row UInt32 (0..n-1, in order), position String, owner String, emode_category Int64.
+    ``state``: what the protocol's rules compute on; each row names ``row`` UInt32 and ``reserve`` String,
+    the rest is the protocol's own.
+    ``skipped``: frame SKIPPED, what could not be read or is too large.
+    """
+
+    accounts: pl.DataFrame
+    state: pl.DataFrame
+    skipped: pl.DataFrame
+
+    def take(self, rows: pl.Series) -> Positions:
+        """Keep some positions; rows are renumbered in the order of the original."""
+        kept = self.accounts.filter(pl.col("row").is_in(rows.implode()))
+        kept = kept.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("_new"))
+        state = self.state.join(kept.select("row", "_new"), on="row", how="inner", maintain_order="left")
+        return Positions(
+            kept.with_columns(pl.col("_new").alias("row")).drop("_new"),
+            state.with_columns(pl.col("_new").alias("row")).drop("_new"),
+            self.skipped.clear(),
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Oracle answers to value positions at.
+
+    ``market``: reserve to answer; a reserve that is absent has no price and leaves its holders unpriced.
+    ``moved``: frame (row UInt32, reserve String, answer Int128) of answers that differ for single positions.
+    """
+
+    market: Mapping[str, int]
+    moved: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A what-if on parameters: fractions in basis points, per reserve or e-mode category."""
+
+    timestamp: int | None = None
+    liquidation_threshold_bps: Mapping[str, int] = field(default_factory=dict)
+    liquidation_bonus_bps: Mapping[str, int] = field(default_factory=dict)
+    emode_threshold_bps: Mapping[int, int] = field(default_factory=dict)
+
+
+class PricePath(Protocol):
+    """How the oracle's answers follow one moving integer, all else held."""
+
+    @property
+    def name(self) -> str:
+        """Factor name, or reserve id for a single-reserve path."""
+        ...
+
+    @property
+    def start(self) -> int:
+        """Today's value of the moving integer."""
+        ...
+
+    @property
+    def reserves(self) -> frozenset[str]:
+        """Reserves whose answer moves."""
+        ...
+
+    def answer(self, reserve: str, moving: pl.Series) -> pl.Series:
+        """Give the oracle's answers (Int128) for a moved reserve at each value (Int128), exactly."""
+        ...
+
+    def increasing(self, reserve: str) -> bool:
+        """Say whether the answer never falls when the moving integer rises (else it never rises)."""
+        ...
+
+
+class HealthProbe(Protocol):
+    """Exact health of positions along one price path, at any value of the moving integer."""
+
+    def liquidatable(self, row: pl.Series, moving: pl.Series) -> pl.Series:
+        """Say, per (position row UInt32, moving Int128), whether the contract's health factor is below one."""
+        ...
+
+    def maybe_liquidatable(self, row: pl.Series, low: pl.Series, high: pl.Series) -> pl.Series:
+        """Say whether the health factor may be below one anywhere in [low, high].
+
+        False is a proof; True need not be. Exact (equal to ``liquidatable``) where low equals high.
+        """
+        ...
+
+    def monotone(self) -> pl.Series:
+        """Say, per position in row order, whether ``liquidatable`` can change only once along the whole path."""
+        ...
+
+
+class Rules(Protocol):
+    """A protocol's health and seizure arithmetic at one timestamp. Pure."""
+
+    @property
+    def timestamp(self) -> int: ...
+
+    def health(self, positions: Positions, answers: Answers) -> pl.DataFrame:
+        """Value positions exactly.
+
+        Gives, in row order: row UInt32, collateral_raw Decimal, debt_raw Decimal (base units; null when unpriced),
+        weighted_quote Float64 (threshold-weighted collateral, quote), health_factor_wad String (null without debt or
+        unpriced), health_factor Float64, liquidatable Boolean (null when unpriced), has_debt Boolean, unpriced Boolean.
+        """
+        ...
+
+    def legs(self, positions: Positions, answers: Answers) -> pl.DataFrame:
+        """Value each leg.
+
+        Gives row UInt32, reserve, side, scaled_raw, amount_raw, value_raw (null when unpriced), liquidation_threshold,
+        liquidation_bonus (effective; null on debt).
+        """
+        ...
+
+    def probe(self, positions: Positions, path: PricePath, answers: Answers) -> HealthProbe: ...
+
+    def seizures(self, positions: Positions, answers: Answers) -> pl.DataFrame:
+        """List every debt × collateral pair of positions that are liquidatable at the answers.
+
+        Gives row UInt32, debt_reserve, collateral_reserve, repay_raw, seize_raw, fee_raw, bad_debt_raw,
+        repay_value_raw, seize_value_raw, branch, best, blocked_by, blocked_until as frame SEIZURES says.
+        """
+        ...
+
+    def with_changes(self, changes: Changes) -> Rules: ...

@@ -1,0 +1,193 @@
+"""The borrower index: which positions ever had debt, and up to which block that is known.
+
+One SQLite file (WAL) per market. Positions and the cursor move in one transaction, so a process may be killed at any
+moment and the next one goes on from the last step. Only final blocks are persisted: there is nothing to roll back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from scanner.errors import IndexFileError
+
+__all__ = ["BorrowerIndex", "IndexStatus", "index_path"]
+
+FORMAT: Final = "liqbands-index-1"
+
+_TABLES: Final = (
+    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    # found_block: newest block with a log that gave it debt, 0 when imported.
+    # idle_block: block at which a complete scan saw it without debt.
+    "CREATE TABLE IF NOT EXISTS positions (position TEXT PRIMARY KEY, owner TEXT NOT NULL, "
+    "found_block INTEGER NOT NULL, idle_block INTEGER) WITHOUT ROWID",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """What an index knows."""
+
+    path: Path
+    position_count: int
+    idle_count: int
+    first_block: int
+    covered_to: int  # last block whose logs are in; first_block - 1 when none
+
+
+def index_path(folder: Path, chain_id: int, genesis_hash: str, protocol: str, market_id: str) -> Path:
+    """Name the file of a market's index. The genesis hash keeps two local chains with one chain id apart."""
+    return folder / "index" / f"{chain_id}-{genesis_hash[2:10]}-{protocol}-{market_id}.sqlite"
+
+
+class BorrowerIndex:
+    """An open index file of one market.
+
+    Raises IndexFileError when the file is damaged or belongs to another market; nothing is ever deleted by that.
+    """
+
+    def __init__(
+        self, path: Path, *, chain_id: int, genesis_hash: str, protocol: str, market_id: str, first_block: int
+    ) -> None:
+        self.path = path
+        self.first_block = first_block
+        identity = {
+            "format": FORMAT,
+            "chain_id": str(chain_id),
+            "genesis_hash": genesis_hash,
+            "protocol": protocol,
+            "market_id": market_id,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._damage_named():
+            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+            try:
+                self._open(identity)
+            except BaseException:
+                self._db.close()
+                raise
+
+    @contextlib.contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise IndexFileError(
+                f"{self.path} is not a readable index ({error}). It was left as it is: move it away and run "
+                "`liqbands index` to build a new one, or restore a copy"
+            ) from error
+
+    def _rows(self, query: str, *values: int) -> list[tuple[Any, ...]]:
+        with self._damage_named():
+            return self._db.execute(query, values).fetchall()
+
+    def _open(self, identity: dict[str, str]) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        tables = {name for (name,) in self._db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
+        if tables and "meta" not in tables:
+            raise IndexFileError(f"{self.path} is an SQLite file of something else, not an index of liqbands")
+        with self._transaction():
+            for statement in _TABLES:
+                self._db.execute(statement)
+            known = dict(self._db.execute("SELECT key, value FROM meta"))
+            if not known:
+                rows = [*identity.items(), ("first_block", str(self.first_block))]
+                self._db.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+                known = dict(rows)
+        wrong = [key for key, value in identity.items() if known.get(key) != value]
+        if wrong:
+            raise IndexFileError(
+                f"{self.path} belongs to another market: its {wrong[0]} is {known.get(wrong[0])!r}, "
+                f"not {identity[wrong[0]]!r}"
+            )
+        if self.first_block < int(known["first_block"]):
+            # A smaller first block means that logs before the indexed range are wanted: read them again from there.
+            with self._transaction():
+                self._set("first_block", self.first_block)
+                self._db.execute("DELETE FROM meta WHERE key = 'covered_to'")
+        else:
+            self.first_block = int(known["first_block"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._damage_named():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _set(self, key: str, value: int) -> None:
+        self._db.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, str(value))
+        )
+
+    @property
+    def covered_to(self) -> int:
+        """Last block whose logs are all in the index."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'covered_to'")
+        return int(rows[0][0]) if rows else self.first_block - 1
+
+    def add(self, found: Iterable[tuple[str, str, int]], covered_to: int | None = None) -> None:
+        """Insert (position, owner, block of the log) and move the cursor, in one transaction.
+
+        The cursor never moves backwards: two processes may share an index.
+        """
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO positions (position, owner, found_block) VALUES (?, ?, ?) "
+                "ON CONFLICT (position) DO UPDATE SET found_block = max(found_block, excluded.found_block)",
+                found,
+            )
+            if covered_to is not None and covered_to > self.covered_to:
+                self._set("covered_to", covered_to)
+
+    def active(self, block: int) -> list[str]:
+        """List owners that may have debt at a block, in a stable order."""
+        query = (
+            "SELECT owner FROM positions WHERE idle_block IS NULL OR idle_block > ? OR found_block > idle_block "
+            "ORDER BY position"
+        )
+        return [owner for (owner,) in self._rows(query, block)]
+
+    def idle(self, block: int) -> list[str]:
+        """List owners left out of ``active``."""
+        query = "SELECT owner FROM positions WHERE idle_block <= ? AND found_block <= idle_block ORDER BY position"
+        return [owner for (owner,) in self._rows(query, block)]
+
+    def mark_idle(self, positions: Sequence[str], block: int) -> None:
+        """Note that a complete scan saw these positions without debt at a block."""
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE positions SET idle_block = max(ifnull(idle_block, 0), ?) WHERE position = ?",
+                [(block, position) for position in positions],
+            )
+
+    def owners(self) -> list[str]:
+        """List every owner, for export."""
+        return [owner for (owner,) in self._rows("SELECT DISTINCT owner FROM positions ORDER BY owner")]
+
+    def status(self) -> IndexStatus:
+        """Count what the index holds."""
+        query = "SELECT count(*), count(CASE WHEN found_block <= idle_block THEN 1 END) FROM positions"
+        ((total, idle),) = self._rows(query)
+        return IndexStatus(self.path, total, idle, self.first_block, self.covered_to)

@@ -1,0 +1,113 @@
+"""The borrower index: what is saved, what is refused, what survives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from scanner.errors import IndexFileError
+from scanner.store.index import BorrowerIndex
+
+MARKET = {"chain_id": 31337, "genesis_hash": "0x" + "ab" * 32, "protocol": "aave-v3", "market_id": "0x" + "11" * 20}
+
+
+def open_index(path: Path, **other: object) -> BorrowerIndex:
+    return BorrowerIndex(path, **{**MARKET, "first_block": 10, **other})  # type: ignore[arg-type]
+
+
+def test_cursor_and_positions_are_saved_together(tmp_path: Path) -> None:
+    with open_index(tmp_path / "a.sqlite") as index:
+        assert index.covered_to == 9
+        index.add([("0xa", "0xa", 12), ("0xb", "0xb", 15)], 20)
+    with open_index(tmp_path / "a.sqlite") as index:
+        assert index.covered_to == 20
+        assert index.active(100) == ["0xa", "0xb"]
+
+
+def test_cursor_never_moves_backwards(tmp_path: Path) -> None:
+    with open_index(tmp_path / "a.sqlite") as index:
+        index.add([], 50)
+        index.add([], 20)
+        assert index.covered_to == 50
+
+
+def test_an_idle_position_is_read_again_after_a_later_log(tmp_path: Path) -> None:
+    with open_index(tmp_path / "a.sqlite") as index:
+        index.add([("0xa", "0xa", 12), ("0xb", "0xb", 12)], 20)
+        index.mark_idle(["0xa"], 30)
+        assert index.active(40) == ["0xb"]
+        assert index.idle(40) == ["0xa"]
+        assert index.active(25) == ["0xa", "0xb"], "a scan of an older block must not trust a later mark"
+        index.add([("0xa", "0xa", 31)], 40)
+        assert index.active(40) == ["0xa", "0xb"]
+        assert index.idle(40) == []
+
+
+def test_an_earlier_first_block_reads_the_logs_again(tmp_path: Path) -> None:
+    with open_index(tmp_path / "a.sqlite") as index:
+        index.add([("0xa", "0xa", 12)], 20)
+    with open_index(tmp_path / "a.sqlite", first_block=3) as index:
+        assert index.covered_to == 2
+        assert index.active(40) == ["0xa"]
+
+
+def test_a_foreign_index_is_refused_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    open_index(path).close()
+    before = path.read_bytes()
+    with pytest.raises(IndexFileError, match="belongs to another market: its chain_id is '31337', not '1'"):
+        open_index(path, chain_id=1)
+    assert path.read_bytes() == before
+
+
+def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE notes (text TEXT)")
+    with pytest.raises(IndexFileError, match="something else"):
+        open_index(path)
+
+
+@pytest.mark.parametrize("keep", [10, 100, 5000])
+def test_a_truncated_index_is_refused_and_kept(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "a.sqlite"
+    with open_index(path) as index:
+        index.add([(f"0x{i:040x}", f"0x{i:040x}", i) for i in range(10, 2000)], 2000)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:keep])
+    with pytest.raises(IndexFileError, match="not a readable index"), open_index(path) as index:
+        index.active(10_000)
+    assert path.read_bytes() == whole[:keep]
+
+
+def test_a_killed_writer_leaves_whole_steps(tmp_path: Path) -> None:
+    """Kill a process while it adds steps of 100; the cursor and the positions must agree afterwards."""
+    path = tmp_path / "a.sqlite"
+    program = textwrap.dedent(f"""
+        from pathlib import Path
+        from scanner.store.index import BorrowerIndex
+        index = BorrowerIndex(Path({str(path)!r}), first_block=0, **{MARKET!r})
+        start = index.covered_to + 1
+        print("ready", flush=True)
+        for block in range(start, start + 100000):
+            index.add([(f"0x{{block * 100 + i:040x}}", "0xo", block) for i in range(100)], block)
+            print(block, flush=True)
+    """)
+    for stop_after in (1, 7, 23):
+        child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        for _ in range(stop_after + 1):
+            child.stdout.readline()
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        with open_index(path, first_block=0) as index:
+            status = index.status()
+            assert status.position_count == (status.covered_to + 1) * 100 > 0
