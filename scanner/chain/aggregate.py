@@ -1,0 +1,94 @@
+"""Many calls in one: our injected aggregator and the canonical Multicall3. Pure encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+
+from scanner.chain.interface import Call, Reverted
+from scanner.errors import DecodeError
+
+__all__ = [
+    "AGGREGATOR",
+    "MULTICALL3",
+    "Outcome",
+    "aggregator_code",
+    "pack",
+    "pack_multicall3",
+    "unpack",
+    "unpack_multicall3",
+]
+
+AGGREGATOR: Final = "0x" + b"liqbands.aggregator.".hex()
+"""Where the aggregator is put for the length of a call: text, so no key and no contract can own it."""
+
+MULTICALL3: Final = "0xca11bde05977b3631167028862be2a173976ca11"
+
+_AGGREGATE3: Final = bytes.fromhex("82ad56cb")
+
+Outcome = bytes | Reverted | None
+"""None: nothing certain is known, ask this call alone."""
+
+
+@cache
+def aggregator_code() -> bytes:
+    """Read the runtime code of ``aggregator.sol``, which a test recompiles."""
+    return bytes.fromhex((files("scanner.chain") / "aggregator.hex").read_text().strip())
+
+
+def pack(calls: Sequence[Call]) -> bytes:
+    """Write calls as the aggregator reads them: address, length (4 bytes), calldata."""
+    return b"".join(
+        part for call in calls for part in (bytes.fromhex(call.to[2:]), len(call.data).to_bytes(4, "big"), call.data)
+    )
+
+
+def unpack(answer: bytes, count: int) -> list[Outcome]:
+    """Read the aggregator's answer to ``count`` calls: the outcomes of the first ones, at least one.
+
+    Raises DecodeError when the answer has another shape.
+    """
+    outcomes: list[Outcome] = []
+    position, end = 0, len(answer)
+    while position < end and len(outcomes) < count:
+        start = position + 5
+        position = start + int.from_bytes(answer[position + 1 : start], "big")
+        if start > end or position > end:
+            break
+        data = answer[start:position]
+        match answer[start - 5]:
+            case 0:
+                outcomes.append(Reverted(data))
+            case 1:
+                outcomes.append(data)
+            case 2 if not data:
+                outcomes.append(None)
+            case _:
+                break
+    if position != end or not outcomes:
+        raise DecodeError(f"aggregated answer of {end} bytes does not fit {count} calls")
+    return outcomes
+
+
+def pack_multicall3(calls: Sequence[Call]) -> bytes:
+    """Write calls as ``aggregate3((address,bool,bytes)[])`` that lets every call fail."""
+    return _AGGREGATE3 + encode(["(address,bool,bytes)[]"], [[(call.to, True, call.data) for call in calls]])
+
+
+def unpack_multicall3(answer: bytes, count: int) -> list[Outcome]:
+    """Read ``(bool,bytes)[]``. A call that failed is to be asked alone: it may only have run out of the shared gas.
+
+    Raises DecodeError when the answer has another shape.
+    """
+    try:
+        (rows,) = decode(["(bool,bytes)[]"], answer)
+    except (DecodingError, OverflowError) as error:
+        raise DecodeError("Multicall3 answered in another shape than its ABI says") from error
+    if len(rows) != count:
+        raise DecodeError(f"Multicall3 answered {len(rows)} of {count} calls")
+    return [data if success else None for success, data in rows]

@@ -1,0 +1,113 @@
+"""Read logs by block ranges that fit the endpoint, in block order, never skipping a block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+
+import msgspec
+
+from scanner.chain.endpoint import Endpoint
+from scanner.chain.failures import SHRINKABLE, RpcFailure, suggested_width
+from scanner.chain.interface import Log, LogQuery
+from scanner.chain.options import Options
+from scanner.chain.sizing import RangeSize, Span, Spans
+from scanner.chain.sweep import sweep
+from scanner.errors import DecodeError, RpcError
+
+__all__ = ["read_logs"]
+
+
+class _RawLog(msgspec.Struct, rename="camel"):
+    address: str
+    topics: list[str]
+    data: str
+    block_number: str
+    log_index: str
+
+
+_decoder = msgspec.json.Decoder(list[_RawLog])
+
+
+class _LogWork:
+    def __init__(self, endpoint: Endpoint, query: LogQuery, options: Options) -> None:
+        self._endpoint = endpoint
+        self._query = query
+        self._spans = Spans(max(query.last_block - query.first_block + 1, 0))
+        self._size = RangeSize(start=options.range_start, logs=options.range_logs, seconds=options.seconds)
+        self._most_ahead = 4 * options.concurrency
+        self.ahead = 0  # ranges taken and not yet given to the consumer
+
+    def take(self) -> Span | None:
+        # what came back goes first whatever is ahead: the consumer waits for it
+        if self.ahead >= self._most_ahead and not self._spans.returned:
+            return None
+        span = self._spans.take(self._size.size)
+        self.ahead += span is not None
+        return span
+
+    async def ask(self, job: Span) -> list[Log]:
+        started = time.perf_counter()
+        first = self._query.first_block + job.first
+        filters = {
+            "address": list(self._query.addresses),
+            "fromBlock": hex(first),
+            "toBlock": hex(first + job.count - 1),
+        }
+        topics = {"topics": [list(self._query.topics)]} if self._query.topics else {}
+        result = await self._endpoint.request("eth_getLogs", [filters | topics], shrinkable=job.count > 1)
+        try:
+            logs = [_log(raw) for raw in _decoder.decode(result)]
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise self._endpoint.malformed("eth_getLogs", result) from error
+        self._check(logs, first, first + job.count - 1)
+        self._size.learn(job.count, len(logs), time.perf_counter() - started)
+        return sorted(logs, key=lambda log: (log.block_number, log.log_index))
+
+    def failed(self, job: Span, failure: RpcFailure) -> None:
+        try:
+            parts = self._size.shrink(job, failure, suggested_width(str(failure)))
+        except RpcFailure as last:
+            if job.count > 1 or last.kind not in SHRINKABLE:
+                raise
+            block = self._query.first_block + job.first
+            raise RpcError(f"cannot read the logs of block {block}: {last}", code=last.code) from last
+        self.ahead -= 1
+        self._spans.put_back(parts)
+
+    def _check(self, logs: list[Log], first: int, last: int) -> None:
+        addresses = set(self._query.addresses)
+        topics = {bytes.fromhex(topic[2:]) for topic in self._query.topics}
+        for log in logs:
+            if not first <= log.block_number <= last or log.address not in addresses:
+                raise DecodeError(f"{self._endpoint.host}: eth_getLogs gave a log that was not asked for")
+            if topics and (not log.topics or log.topics[0] not in topics):
+                raise DecodeError(f"{self._endpoint.host}: eth_getLogs gave a log of another event")
+
+
+def _log(raw: _RawLog) -> Log:
+    return Log(
+        address=raw.address.lower(),
+        topics=tuple(bytes.fromhex(topic[2:]) for topic in raw.topics),
+        data=bytes.fromhex(raw.data[2:]),
+        block_number=int(raw.block_number, 16),
+        log_index=int(raw.log_index, 16),
+    )
+
+
+async def read_logs(
+    endpoint: Endpoint, query: LogQuery, options: Options
+) -> AsyncGenerator[tuple[int, list[Log]], None]:
+    """Give ``(last block covered, logs)`` in block order. Raises RpcError naming a block that cannot be read."""
+    work = _LogWork(endpoint, query, options)
+    waiting: dict[int, tuple[Span, list[Log]]] = {}
+    covered = 0
+    async for job, logs in sweep(work, options.concurrency):
+        waiting[job.first] = (job, logs)
+        while covered in waiting:
+            span, found = waiting.pop(covered)
+            covered += span.count
+            work.ahead -= 1
+            yield query.first_block + covered - 1, found
+    if covered != max(query.last_block - query.first_block + 1, 0):
+        raise AssertionError("a range of blocks was left unread")

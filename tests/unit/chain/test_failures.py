@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+
+from scanner.chain.failures import Kind, classify, clean, revert_data, suggested_width
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "code"),
+    [
+        (Kind.REVERTED, "execution reverted", 3),
+        (Kind.REVERTED, "execution reverted", -32000),
+        (Kind.REVERTED, "execution reverted: rate limit exceeded, out of gas", 3),
+        (Kind.REVERTED, "VM execution error. Reverted 0x08c379a0", -32015),
+        (Kind.REVERTED, "VM Exception while processing transaction: revert", -32000),
+        (Kind.REVERTED, "EVM error InvalidFEOpcode", -32603),
+        (Kind.REVERTED, "invalid opcode: INVALID", -32000),
+        (Kind.REVERTED, "stack underflow (0 <=> 1)", -32000),
+        (Kind.OUT_OF_GAS, "out of gas", -32000),
+        (Kind.OUT_OF_GAS, "EVM error OutOfGas", -32603),
+        (Kind.OUT_OF_GAS, "EVM error MemoryLimitOOG", -32603),
+        (Kind.OUT_OF_GAS, "VM execution error. OutOfGas", -32015),
+        (Kind.OUT_OF_GAS, "gas required exceeds allowance (50000000)", -32000),
+        (Kind.GAS_REFUSED, "intrinsic gas too high", -32000),
+        (Kind.RANGE_TOO_WIDE, "You can make eth_getLogs requests with up to a 500 block range.", -32600),
+        (Kind.RANGE_TOO_WIDE, "range 1000000 exceeds limit of 10000", -32602),
+        (Kind.RANGE_TOO_WIDE, "ranges over 10000 blocks are not supported on free plan", 35),
+        (Kind.RANGE_TOO_WIDE, "eth_getLogs is limited to 0 - 50 blocks range", -32602),
+        (Kind.RANGE_TOO_WIDE, "Block range too large: maximum allowed is 50 blocks on your current plan", -32000),
+        (Kind.RANGE_TOO_WIDE, "query failed", -32614),
+        (Kind.TOO_MANY_RESULTS, "query returned more than 10000 results", -32005),
+        (Kind.PAYLOAD_TOO_LARGE, "Log response size exceeded.", -32602),
+        (Kind.PAYLOAD_TOO_LARGE, "Response is too big", -32008),
+        (Kind.PAYLOAD_TOO_LARGE, "Exceeded max limit of 167772160", -32000),
+        (Kind.STATE_MISSING, "missing trie node 5ac1 (path )", -32000),
+        (Kind.STATE_MISSING, "Archive requests require a personal token", -32602),
+        (Kind.STATE_MISSING, "historical state 0x12 is not available", -32000),
+        (Kind.BLOCK_UNKNOWN, "header not found", -32000),
+        (Kind.BLOCK_UNKNOWN, "Resource not found", -32001),
+        (Kind.BLOCK_UNKNOWN, "BlockOutOfRangeError: block height is 0 but requested was 999", -32602),
+        (Kind.OVERRIDES_REFUSED, "too many arguments, want at most 2", -32602),
+        (Kind.OVERRIDES_REFUSED, "state override is not supported", -32000),
+        (Kind.RATE_LIMITED, "project ID request rate exceeded", -32005),
+        (Kind.RATE_LIMITED, "Rate limit exceeded on Nodies public endpoint", -32005),
+        (Kind.RATE_LIMITED, "request limit reached", -32011),
+        (Kind.RATE_LIMITED, "", 429),
+        (Kind.TIMEOUT, "execution aborted (timeout = 5s)", -32000),
+        (Kind.INVALID_PARAMS, "invalid argument 1: json: cannot unmarshal object into Go value of type string", -32602),
+        (Kind.NO_METHOD, "the method eth_foo does not exist/is not available", -32601),
+        (Kind.UNAUTHORIZED, "Must be authenticated!", -32600),
+        (Kind.SERVER, "internal error", -32603),
+        (Kind.OTHER, "something new", -32000),
+    ],
+)
+def test_the_words_decide_before_the_code(kind: Kind, message: str, code: int) -> None:
+    assert classify(message, code) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, Kind.UNAUTHORIZED), (413, Kind.PAYLOAD_TOO_LARGE), (429, Kind.RATE_LIMITED), (502, Kind.SERVER)],
+)
+def test_the_status_decides_where_nothing_else_does(status: int, kind: Kind) -> None:
+    assert classify("", None, status) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "width"),
+    [
+        ("this block range should work: [0x10, 0x1f]", 16),
+        ("up to a 500 block range", 500),
+        ("range 1000000 exceeds limit of 10,000", 10_000),
+        ("limited to 0 - 50 blocks range", 50),
+        ("block range is too wide", None),
+    ],
+)
+def test_a_suggested_range_is_read(message: str, width: int | None) -> None:
+    assert suggested_width(message) == width
+
+
+def test_returned_bytes_are_found_in_every_shape() -> None:
+    assert revert_data("0x0102") == b"\x01\x02"
+    assert revert_data("Reverted 0x0102") == b"\x01\x02"
+    assert revert_data({"data": "0x0102"}) == b"\x01\x02"
+    assert revert_data("OutOfGas") == revert_data(None) == revert_data("0x1") == b""
+
+
+def test_foreign_text_is_shown_on_one_line_without_escapes() -> None:
+    assert clean("a\x1b[31m\n\nb\x00") == "a [31m b"
+    assert len(clean("x" * 10_000)) == 300
