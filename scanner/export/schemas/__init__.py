@@ -1,0 +1,22 @@
+"""JSON Schemas (2020-12) of the documents, one file per kind."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+
+from scanner.errors import ConfigError, suggest
+
+__all__ = ["KINDS", "load"]
+
+KINDS: Final = ("scan", "accounts", "account", "ndjson")
+
+
+def load(kind: str) -> dict[str, Any]:
+    """Give the schema of a document kind; ``ndjson`` is that of one line. Raises ConfigError for another name."""
+    if kind not in KINDS:
+        raise ConfigError(f"no schema {kind!r}; {suggest(kind, KINDS)}")
+    schema: dict[str, Any] = msgspec.json.decode(resources.files(__name__).joinpath(f"{kind}.json").read_bytes())
+    return schema

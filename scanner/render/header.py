@@ -1,0 +1,117 @@
+"""What must be known to trust the picture: where it was read, whether it is complete, whether it was verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.style import Style
+
+from scanner.render.ink import Ink
+from scanner.render.lines import Drawing, Line, flow, wrap
+from scanner.render.words import age, clean, count, money, percent, price, short_address
+from scanner.results import FactorInfo, MarketSummary, ReserveProof, ScanResult
+from scanner.views import factor_info
+
+__all__ = ["Header", "completeness_words", "warning_lines"]
+
+Chunk = tuple[str, Style]
+_WARNINGS = 8
+
+
+class Header(Drawing):
+    """Chain, block and age; a line per market with its completeness and verification."""
+
+    def __init__(self, result: ScanResult, *, now: int) -> None:
+        self.result = result
+        self.now = now
+
+    def lines(self, ink: Ink, width: int) -> Iterable[Line]:
+        where = self._where(ink)
+        markets = [[*self._market(market, ink), *trust_chunks(market, ink)] for market in self.result.markets]
+        if len(lines := flow(where, width)) == 1:
+            yield from lines
+        else:
+            yield from flow([*where, *(chunk for market in markets[:1] for chunk in market)], width)
+            markets = markets[1:]
+        for chunks in markets:
+            yield from flow(chunks, width, indent=1)
+        if not self.result.snapshot.complete and all(market.complete for market in self.result.markets):
+            yield Line((" INCOMPLETE ", ink.badge("bad")), (" the scan could not read everything", ink.role("bad")))
+
+    def _where(self, ink: Ink) -> list[Chunk]:
+        snapshot = self.result.snapshot
+        chunks = [(" liqbands ", ink.badge("brand"))]
+        for market in self.result.markets[:1]:
+            chunks.append((f"{clean(market.protocol)} {clean(market.name, 40)}", ink.bold))
+            chunks.append((f"rev {market.revision}", ink.bold))
+        chunks += [
+            (f"chain {snapshot.chain_id}", ink.dim),
+            (f"block {count(snapshot.block_number)} {short_address(snapshot.block_hash)}", ink.dim),
+        ]
+        old = age(self.now - snapshot.block_timestamp)
+        if snapshot.source == "recording":
+            return [*chunks, (" recorded block ", ink.badge("warn")), (old, ink.dim)]
+        return [*chunks, (old, ink.dim)]
+
+    def _market(self, market: MarketSummary, ink: Ink) -> list[Chunk]:
+        chunks = []
+        if len(self.result.markets) > 1:
+            chunks.append((f"{clean(market.protocol)} {clean(market.name, 40)} rev {market.revision}", ink.bold))
+        elif info := factor_info(self.result):
+            chunks.append((_spot(info), ink.role("spot", bold=True)))
+        chunks.append((f"{count(market.account_count)} accounts", ink.plain))
+        debt = "debt unknown in dollars" if market.debt_usd is None else f"${money(market.debt_usd)} debt"
+        return [*chunks, (debt, ink.plain)]
+
+
+def _spot(info: FactorInfo) -> str:
+    return f"{clean(info.factor, 20)} {price(info.price_usd)}"
+
+
+def trust_chunks(market: MarketSummary, ink: Ink) -> list[Chunk]:
+    """Say how complete a market was read and what the contract said to our numbers."""
+    words, role = completeness_words(market)
+    chunks = [(words, ink.role(role, bold=role == "bad"))]
+    if market.mismatches:
+        wrong, checked = count(len(market.mismatches)), count(max(market.verified_accounts, len(market.mismatches)))
+        return [*chunks, (f"MISMATCH {wrong} of {checked} differ from the contract", ink.role("bad", bold=True))]
+    if market.verified_accounts:
+        checked = count(market.verified_accounts)
+        return [*chunks, (f"verified {checked} of {checked}", ink.role("good"))]
+    return [*chunks, ("not verified", ink.dim)]
+
+
+def completeness_words(market: MarketSummary) -> tuple[str, str]:
+    """Give the words for a market's completeness and their role: good, warn (below 1 % missing) or bad."""
+    broken = [proof for proof in market.completeness if not proof.complete]
+    if not broken and not market.unread:
+        bounded = sum(proof.proof != "exact" for proof in market.completeness)
+        return ("complete 100 %" + (f" ({bounded} bounded)" if bounded else ""), "good")
+    words = []
+    worst = max(broken, key=_share, default=None)
+    if worst is not None:
+        words.append(_missing(worst) + (f" and of {len(broken) - 1} more" if len(broken) > 1 else ""))
+    if market.unread:
+        words.append(f"{count(market.unread)} accounts unread")
+    role = "warn" if worst is not None and _share(worst) < 0.01 and not market.unread else "bad"
+    return "INCOMPLETE " + ", ".join(words), role
+
+
+def _share(proof: ReserveProof) -> float:
+    return abs(proof.missing) / proof.scaled_total if proof.scaled_total else 1.0
+
+
+def _missing(proof: ReserveProof) -> str:
+    symbol = clean(proof.symbol, 16)
+    if proof.missing < 0:
+        return f"{percent(_share(proof))} more {symbol} debt read than there is"
+    return f"{percent(_share(proof))} of {symbol} debt missing"
+
+
+def warning_lines(warnings: Iterable[str], ink: Ink, width: int) -> Iterable[Line]:
+    """Give warnings, broken between words; the documents have them all."""
+    said = list(warnings)
+    for text in said[:_WARNINGS]:
+        yield from wrap(clean(text, 600), ink.role("warn"), width, head=(" warning ".ljust(18), ink.badge("warn")))
+    if len(said) > _WARNINGS:
+        yield Line((f" and {len(said) - _WARNINGS} more warnings", ink.role("warn")))

@@ -1,0 +1,142 @@
+"""What every drawing owes to every console: it fits, it is safe, and colour is never needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from rich.cells import cell_len
+
+from scanner.render.account import AccountDetail
+from scanner.render.accounts import AccountsTable, BandsTable, index_table
+from scanner.render.heatmap import Heatmap
+from scanner.render.lines import Drawing
+from scanner.results import ScanResult
+from scanner.store.index import IndexStatus
+from scanner.views import ContractAnswer, nearest_first
+from tests.unit.render import sample
+from tests.unit.render.draw import GOLDEN, compare, draw
+
+SCAN = sample.scan()
+FIRST = nearest_first(SCAN.frames["accounts"])["owner"][0]
+BLOCKED = nearest_first(SCAN.frames["accounts"])["owner"][5]
+SHORT = SCAN.frames["triggers"].filter(sample.pl.col("direction") == "up")["position"][0]
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+SEVERAL = sample.replace(SCAN, markets=SCAN.markets * 2)
+STATUS = IndexStatus(GOLDEN.relative_to(GOLDEN.parents[2]), 41_208, 30_111, 16_291_127, 24_720_835)
+
+DRAWINGS: dict[str, Callable[[ScanResult], Drawing]] = {
+    "heatmap": lambda result: Heatmap(result, now=sample.NOW),
+    "accounts": lambda result: AccountsTable(result, now=sample.NOW, limit=25),
+    "bands": lambda result: BandsTable(result, now=sample.NOW),
+    "account": lambda result: AccountDetail(result, FIRST, now=sample.NOW),
+    "blocked": lambda result: AccountDetail(result, BLOCKED, now=sample.NOW, contract=ContractAnswer(1, 2, None)),
+    "short": lambda result: AccountDetail(result, SHORT, now=sample.NOW),
+    "index": lambda _: index_table([("aave-v3 ethereum-core", STATUS)]),
+}
+SCANS = {
+    "plain": SCAN,
+    "incomplete": sample.incomplete(SCAN),
+    "hostile": sample.hostile(SCAN),
+    "several": SEVERAL,
+    "nothing": sample.nothing(SCAN),
+}
+CASES = [
+    pytest.param(DRAWINGS[name], SCANS[scan], id=f"{name}-{scan}")
+    for name in DRAWINGS
+    for scan in SCANS
+    if scan != "nothing" or name in ("heatmap", "accounts", "bands")
+]
+
+
+@pytest.mark.parametrize(("make", "result"), CASES)
+def test_no_line_wraps_at_any_width(make: Callable[[ScanResult], Drawing], result: ScanResult) -> None:
+    for width in [*range(60, 90), *range(90, 251, 7), 250]:
+        lines = draw(make(result), width).splitlines()
+        assert max(cell_len(line) for line in lines) <= width
+        assert not [line for line in lines if line != line.rstrip()]
+
+
+@pytest.mark.parametrize(("make", "result"), CASES)
+def test_colour_adds_nothing_to_the_text(make: Callable[[ScanResult], Drawing], result: ScanResult) -> None:
+    plain = draw(make(result), 140)
+    painted = ESCAPE.sub("", draw(make(result), 140, colours="truecolor"))
+
+    assert "\x1b" not in plain
+    without_legend = [line for line in plain.splitlines() if "seizable dollars a band" not in line]
+    kept = [line.rstrip() for line in painted.splitlines() if "seizable dollars a band" not in line]
+    assert kept == without_legend
+
+
+@pytest.mark.parametrize(("make", "result"), CASES)
+def test_nothing_but_ascii_where_the_encoding_has_no_more(
+    make: Callable[[ScanResult], Drawing], result: ScanResult
+) -> None:
+    plain, legacy = draw(make(result), 120), draw(make(result), 120, encoding="cp437")
+
+    assert legacy.isascii()
+    assert [len(line.rstrip()) for line in legacy.splitlines()] == [cell_len(line) for line in plain.splitlines()]
+
+
+@pytest.mark.parametrize(("make", "result"), CASES)
+def test_no_color_is_honoured(make: Callable[[ScanResult], Drawing], result: ScanResult) -> None:
+    codes = {
+        code
+        for found in ESCAPE.findall(draw(make(result), 120, colours="truecolor", no_color=True))
+        for code in found[2:-1].split(";")
+    }
+
+    assert codes <= {"0", "1", "2"}  # reset, bold, dim
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_symbols_cannot_steer_the_terminal(name: str) -> None:
+    text = draw(DRAWINGS[name](SCANS["hostile"]), 160, colours="truecolor")
+
+    assert set(re.findall(r"\x1b\[?[^m]*m?", text)) == set(ESCAPE.findall(text))
+    assert "\x1b[31mEVIL" not in text
+    assert "\u202e" not in text
+    assert not re.search(r"[\x00-\x09\x0b-\x1a\x1c-\x1f\x7f-\x9f]", text)
+
+
+@pytest.mark.parametrize(("make", "result"), CASES)
+def test_sixteen_colours_use_no_others(make: Callable[[ScanResult], Drawing], result: ScanResult) -> None:
+    drawing = make(result)
+    draw(drawing, 120, colours="truecolor")  # a style must not remember this console
+    codes = {
+        code for found in ESCAPE.findall(draw(drawing, 120, colours="standard")) for code in found[2:-1].split(";")
+    }
+
+    allowed = {str(number) for base in (30, 40, 90, 100) for number in range(base, base + 8)}
+    assert codes <= allowed | {"0", "1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("heatmap", 80),
+        ("heatmap", 120),
+        ("heatmap", 200),
+        ("accounts", 120),
+        ("bands", 160),
+        ("account", 100),
+        ("blocked", 100),
+        ("short", 100),
+        ("index", 100),
+    ],
+)
+def test_drawing_is_as_it_was(name: str, width: int) -> None:
+    compare(f"{name}-{width}.txt", draw(DRAWINGS[name](SCAN), width))
+
+
+@pytest.mark.parametrize("scan", ["incomplete", "nothing", "hostile"])
+def test_heatmap_of_a_bad_scan_is_as_it_was(scan: str) -> None:
+    compare(f"heatmap-{scan}-120.txt", draw(DRAWINGS["heatmap"](SCANS[scan]), 120))
+
+
+def test_colours_are_as_they_were() -> None:
+    compare("heatmap-120-truecolor.ansi", draw(DRAWINGS["heatmap"](SCAN), 120, colours="truecolor"))
+    compare("heatmap-80-16-colours.ansi", draw(DRAWINGS["heatmap"](SCAN), 80, colours="standard"))
+    compare("heatmap-120-no-color.ansi", draw(DRAWINGS["heatmap"](SCAN), 120, colours="truecolor", no_color=True))
+    compare("heatmap-80-ascii.txt", draw(DRAWINGS["heatmap"](SCAN), 80, encoding="cp437"))
