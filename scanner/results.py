@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from scanner.units import RAY
+
 __all__ = ["FactorInfo", "MarketSummary", "ReserveProof", "ScanResult", "Snapshot"]
 
 
@@ -39,6 +41,19 @@ class ReserveProof:
     complete: bool
     debt_index: int  # to turn missing units into an amount
     decimals: int
+
+    @property
+    def missing_tokens(self) -> float:
+        """Whole tokens of debt that were not read; negative when more was read than there is."""
+        return float(self.missing * self.debt_index / (RAY * 10**self.decimals))
+
+    def describe(self) -> str:
+        """Say what is missing, in words."""
+        share = abs(self.missing) / self.scaled_total if self.scaled_total else 1.0
+        what = "missing" if self.missing > 0 else "too much"
+        return (
+            f"{abs(self.missing_tokens):,.6g} {self.symbol} of debt {what} ({share:.4%}, {self.missing} scaled units)"
+        )
 
 
 @dataclass(frozen=True)

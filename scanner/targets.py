@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scanner.chain.interface import Reader
 from scanner.errors import ConfigError, UnknownMarketError, suggest
 from scanner.protocols.interface import LendingProtocol
-from scanner.protocols.registry import REGISTRY, get_protocol
+from scanner.protocols.registry import REGISTRY, find_protocol
 
 __all__ = ["Target", "resolve_targets"]
 
@@ -57,7 +57,7 @@ def resolve_targets(
 
     Raises UnknownMarketError or ConfigError that list what is known.
     """
-    protocols = [get_protocol(protocol)] if protocol else list(REGISTRY.values())
+    protocols = [find_protocol(protocol)] if protocol else list(REGISTRY.values())
     listed = _listed(protocols, chain.chain_id)
     if not markets:
         if not listed:
@@ -75,6 +75,6 @@ def resolve_targets(
         elif market.startswith("0x"):
             raise ConfigError(f"--market {market}: an address has 40 hex digits after 0x")
         else:
-            known = listed or {"(none on this chain: give a 0x root)": None}
+            known = list(listed) or ["none on this chain, give a 0x root"]
             raise UnknownMarketError(f"no market {market!r} on chain {chain.chain_id}; {suggest(market, known)}")
     return targets

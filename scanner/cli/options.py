@@ -25,13 +25,20 @@ class Reading:
 
     rpc_url: Annotated[
         tuple[str, ...],
-        Parameter(help="RPC URL of the node. Else <CHAIN>_RPC_URL, LIQBANDS_RPC_URL, ETH_RPC_URL.", negative=""),
+        Parameter(
+            help="RPC URL of the node. Else ETHEREUM_RPC_URL (with --chain ethereum), LIQBANDS_RPC_URL, ETH_RPC_URL.",
+            negative="",
+        ),
     ] = ()
     chain: Annotated[str | None, Parameter(help="Chain name, checked against the node: ethereum, base, ...")] = None
     protocol: Annotated[str | None, Parameter(help="Protocol slug, such as aave-v3.")] = None
     market: Annotated[
         tuple[str, ...],
-        Parameter(help="Listed market name or 0x root (Aave v3: PoolAddressesProvider); repeatable.", negative=""),
+        Parameter(
+            help="Listed market name or 0x root (Aave v3: PoolAddressesProvider); repeatable.",
+            negative="",
+            show_default=False,
+        ),
     ] = ()
     from_block: Annotated[int | None, Parameter(help="First block of a market that is not listed.")] = None
     block: Annotated[
@@ -43,7 +50,9 @@ class Reading:
     discover: Annotated[
         bool, Parameter(help="Read logs to find borrowers; without, only the index is used.", negative="--no-discover")
     ] = True
-    index_file: Annotated[Path | None, Parameter(help="Index file to use instead of the one in the data folder.")] = None
+    index_file: Annotated[Path | None, Parameter(help="Index file to use instead of the one in the data folder.")] = (
+        None
+    )
     record: Annotated[Path | None, Parameter(help="Record every answer of the node to FILE.")] = None
     replay: Annotated[Path | None, Parameter(help="Answer from a recording instead of a node.")] = None
     config: Annotated[str | None, Parameter(help="Configuration file; default ./liqbands.toml when it exists.")] = None
@@ -67,7 +76,8 @@ class Risk:
         Parameter(help="Time that triggers are computed for: +12s, +1h, or a UNIX time. Default the block's own."),
     ] = None
     allow_incomplete: Annotated[
-        bool, Parameter(help="Exit 0 although data is incomplete or a verification failed.", negative="")
+        bool,
+        Parameter(help="Exit 0 although data is incomplete or a verification failed.", negative="", show_default=False),
     ] = False
 
 
@@ -77,10 +87,12 @@ class Talk:
     """How much is said on stderr."""
 
     progress: Annotated[bool, Parameter(help="Show progress on stderr.", negative="--no-progress")] = True
-    quiet: Annotated[bool, Parameter(alias="-q", help="Say nothing on stderr but errors.", negative="")] = False
-    verbose: Annotated[bool, Parameter(alias="-v", help="Say more on stderr: requests, sizes, times.", negative="")] = (
-        False
-    )
+    quiet: Annotated[
+        bool, Parameter(alias="-q", help="Say nothing on stderr but errors.", negative="", show_default=False)
+    ] = False
+    verbose: Annotated[
+        bool, Parameter(alias="-v", help="Say more on stderr: requests, sizes, times.", negative="", show_default=False)
+    ] = False
 
 
 @Parameter(name="*", group=_OUTPUT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -87,21 +87,43 @@ class PricePath(Protocol):
 
 
 class HealthProbe(Protocol):
-    """Exact health of positions along one price path, at any value of the moving integer."""
+    """Exact health of positions along one price path, sampled at values of the moving integer.
 
-    def liquidatable(self, row: pl.Series, moving: pl.Series) -> pl.Series:
-        """Say, per (position row UInt32, moving Int128), whether the contract's health factor is below one."""
+    A sample is a frame of the protocol's own columns, one row per (position row, value) asked for.
+    """
+
+    @property
+    def breaks(self) -> Sequence[int]:
+        """Values that have to be sampled, with the one before each: prices bend there."""
         ...
 
-    def maybe_liquidatable(self, row: pl.Series, low: pl.Series, high: pl.Series) -> pl.Series:
-        """Say whether the health factor may be below one anywhere in [low, high].
+    @property
+    def unsolved(self) -> pl.Series:
+        """Say, per position in row order, whether its numbers are too large to be sampled."""
+        ...
 
-        False is a proof; True need not be. Exact (equal to ``liquidatable``) where low equals high.
+    def sample(self, row: pl.Series, moving: pl.Series) -> pl.DataFrame:
+        """Value positions (UInt32) at values of the moving integer (Int128)."""
+        ...
+
+    def liquidatable(self, sample: pl.DataFrame) -> pl.Series:
+        """Say, per row of a sample, whether the contract's health factor is below one."""
+        ...
+
+    def may_break(self, row: pl.Series, low: pl.DataFrame, high: pl.DataFrame) -> pl.Series:
+        """Say, given samples at two values, whether the health factor may be below one anywhere between them.
+
+        False is a proof, given that no break lies between the two; True need not be.
         """
         ...
 
-    def monotone(self) -> pl.Series:
-        """Say, per position in row order, whether ``liquidatable`` can change only once along the whole path."""
+    def guesses(
+        self, row: pl.Series, near: pl.DataFrame, far: pl.DataFrame, width: pl.Series
+    ) -> tuple[pl.Series, pl.Series]:
+        """Guess where between two samples the first crossing is: distances from the near one (Float64, null: no idea).
+
+        Before the first distance nothing should break, at the second the health factor should be below one.
+        """
         ...
 
 

@@ -1,0 +1,171 @@
+"""The commands and their help; what they do is in ``scanner.cli.commands``, imported when one runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from cyclopts import App, Parameter
+
+from scanner import __version__
+from scanner.cli.options import Output, Reading, Risk, Talk
+
+__all__ = ["COMMANDS", "app"]
+
+_HELP = """Exact liquidation bands of on-chain lending markets, read from RPC alone.
+
+Every borrower of a market at one block: health factor to the wei, liquidation prices, what is seized at which price.
+
+Try it without a node: `liqbands demo`. With a real local market: `liqbands devchain`.
+
+Exit codes: 0 fine, 1 a limit is broken, 2 wrong usage or configuration, 3 the node failed, 4 incomplete data or a
+mismatch with the contract, 130 interrupted.
+"""
+
+
+def _examples(*lines: str) -> str:
+    return "\n\n".join(("Examples:", *(f"`{line}`" for line in lines)))
+
+
+app = App(name="liqbands", help=_HELP, version=__version__, help_format="markdown")
+
+COMMANDS: Final = ("scan", "accounts", "account", "index", "devchain", "demo")
+
+ScanFormat = Literal["table", "json", "csv", "parquet", "svg", "png"]
+AccountsFormat = Literal["table", "json", "ndjson", "csv", "parquet"]
+
+
+@app.command(
+    help_epilogue=_examples(
+        "liqbands scan --chain ethereum",
+        "liqbands scan --rpc-url http://127.0.0.1:8545 --market 0xROOT --from-block 0 --factor BTC",
+        "liqbands scan --bands 25usd --format json -o scan.json",
+    )
+)
+def scan(
+    *,
+    reading: Reading = Reading(),
+    risk: Risk = Risk(),
+    output: Output = Output(),
+    talk: Talk = Talk(),
+    format: Annotated[ScanFormat, Parameter(help="table draws the heatmap.")] = "table",  # noqa: A002
+) -> int:
+    """Scan one block: the heatmap of liquidation bands, or the scan document."""
+    from scanner.cli.commands import run_scan
+
+    return run_scan(reading, risk, output, talk, format)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "liqbands accounts --chain ethereum --limit 100",
+        "liqbands accounts --format ndjson -o accounts.ndjson",
+    )
+)
+def accounts(
+    *,
+    reading: Reading = Reading(),
+    risk: Risk = Risk(),
+    output: Output = Output(),
+    talk: Talk = Talk(),
+    format: Annotated[AccountsFormat, Parameter(help="ndjson has one account a line.")] = "table",  # noqa: A002
+    limit: Annotated[int | None, Parameter(help="Rows of the table; default 40. Other formats give all.")] = None,
+) -> int:
+    """List borrowers, nearest to liquidation first."""
+    from scanner.cli.commands import run_accounts
+
+    return run_accounts(reading, risk, output, talk, format, limit)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "liqbands account 0xACCOUNT --chain ethereum",
+    )
+)
+def account(
+    address: Annotated[str, Parameter(help="0x address of the account.")],
+    /,
+    *,
+    reading: Reading = Reading(),
+    risk: Risk = Risk(),
+    output: Output = Output(),
+    talk: Talk = Talk(),
+    format: Annotated[Literal["table", "json"], Parameter(help="json gives the account document.")] = "table",  # noqa: A002
+) -> int:
+    """Show one account: legs, exact health factor, liquidation prices, and the contract's own answer beside."""
+    from scanner.cli.commands import run_account
+
+    return run_account(address, reading, risk, output, talk, format)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "liqbands index --chain ethereum",
+        "liqbands index --chain ethereum --import borrowers.txt --covered-to 24000000",
+        "liqbands index --chain ethereum --export borrowers.txt",
+    )
+)
+def index(
+    *,
+    reading: Reading = Reading(),
+    talk: Talk = Talk(),
+    import_: Annotated[
+        str | None, Parameter(name="--import", help="Add addresses from FILE (or - for stdin), one a line.")
+    ] = None,
+    covered_to: Annotated[
+        int | None,
+        Parameter(
+            help="With --import: take the list as complete up to this block; the completeness proof still checks."
+        ),
+    ] = None,
+    export: Annotated[str | None, Parameter(help="Write all known addresses to FILE (or - for stdout).")] = None,
+    status: Annotated[bool, Parameter(help="Only say what the index holds.", negative="")] = False,
+) -> int:
+    """Find borrowers and bring the index up to date; nothing else is computed.
+
+    A killed run goes on where it was. On a node without old logs, import a list of addresses: the completeness proof
+    of a scan says whether any debt is missing.
+    """
+    from scanner.cli.indexing import run_index
+
+    return run_index(reading, talk, import_, covered_to, export, status)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "liqbands devchain --borrowers 5000 --seed 7",
+    )
+)
+def devchain(
+    *,
+    kind: Annotated[Literal["3.6", "3.0"], Parameter(help="Aave v3 version of the market.")] = "3.6",
+    borrowers: Annotated[int, Parameter(help="How many accounts to make.")] = 2000,
+    seed: Annotated[int, Parameter(help="Seed of accounts and amounts.")] = 1,
+    reserves: Annotated[int | None, Parameter(help="Reserves to list, up to 128.")] = None,
+    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 8545,
+) -> int:
+    """Start a local node with a real Aave v3 market and borrowers; print how to use it; run until stopped.
+
+    The node is anvil and the contracts are the protocol's own, both from npm. The first start
+    fetches and compiles them.
+    """
+    from scanner.cli.commands import run_devchain_command
+
+    return run_devchain_command(kind, borrowers, seed, reserves, port)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "liqbands demo",
+        "liqbands demo --factor BTC --bands 2%",
+    )
+)
+def demo(
+    *,
+    risk: Risk = Risk(),
+    output: Output = Output(),
+    format: Annotated[ScanFormat, Parameter(help="table draws the heatmap.")] = "table",  # noqa: A002
+) -> int:
+    """Run the whole pipeline on a recorded block of a local market: no node, no network."""
+    from scanner.cli.commands import run_demo
+
+    return run_demo(risk, output, format)

@@ -1,0 +1,154 @@
+"""Exact integer arithmetic on polars Int128 columns, whose own + - * wrap silently.
+
+Products of two columns need up to 254 bits. With ``q~`` the float64 estimate of ``a * b / d``, the residue
+``a * b + h - q~ * d`` is right in wrapping arithmetic whenever its true size is below 2^127, and then
+``q~ + residue // d`` is the exact quotient. Rows for which that bound is not proven go through Python integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import polars as pl
+
+__all__ = [
+    "INT128_MAX",
+    "from_raw",
+    "mul_div_down",
+    "mul_div_half_up",
+    "mul_div_up",
+    "sum_by",
+    "to_float",
+    "to_int128",
+    "to_raw",
+]
+
+INT128_MAX: Final = 2**127 - 1
+
+_LIMIT: Final = 2.0**126
+# Three casts and two operations, each off by at most 2^-53 of the value, stay below 2^-50; one bit is spare.
+_ESTIMATE_ERROR: Final = 2.0**-49
+
+Number = pl.Series | int
+Rounding = Literal["down", "up", "half_up"]
+
+_ONE: Final = pl.Series([1], dtype=pl.Int128)
+_TWO: Final = pl.Series([2], dtype=pl.Int128)
+
+
+def mul_div_down(a: pl.Series, b: Number, d: Number) -> pl.Series:
+    """Give floor(a * b / d) per row, exactly.
+
+    All operands are Int128 (or int) with a, b ≥ 0 and d ≥ 1; null where an operand is null.
+    Raises OverflowError when a result is 2^127 or more, ValueError for a negative operand or d < 1.
+    """
+    return _mul_div(a, b, d, "down")
+
+
+def mul_div_up(a: pl.Series, b: Number, d: Number) -> pl.Series:
+    """Give ceil(a * b / d) per row; else as ``mul_div_down``."""
+    return _mul_div(a, b, d, "up")
+
+
+def mul_div_half_up(a: pl.Series, b: Number, d: Number) -> pl.Series:
+    """Give (a * b + d // 2) // d per row, Aave's rounding to nearest; else as ``mul_div_down``."""
+    return _mul_div(a, b, d, "half_up")
+
+
+def to_int128(value: Number) -> pl.Series:
+    """Give a column of Int128 (one row for an int); Decimal(38, 0) and integer columns come without loss."""
+    return pl.Series([value], dtype=pl.Int128) if isinstance(value, int) else value.cast(pl.Int128)
+
+
+def to_raw(series: pl.Series) -> pl.Series:
+    """Give Int128 as Decimal(38, 0); raises OverflowError at 10^38 and above."""
+    try:
+        return series.cast(pl.Decimal(38, 0))
+    except pl.exceptions.InvalidOperationError as error:
+        raise OverflowError(f"column {series.name!r} holds an amount of 10^38 or more") from error
+
+
+def from_raw(series: pl.Series) -> pl.Series:
+    """Give Decimal(38, 0) as Int128."""
+    return series.cast(pl.Int128)
+
+
+def to_float(series: pl.Series) -> pl.Series:
+    """Give the nearest float64 of each integer."""
+    return series.cast(pl.Float64)
+
+
+def sum_by(frame: pl.DataFrame, by: str | Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
+    """Sum integer columns per group, exactly; groups in order of appearance.
+
+    Takes Int128, Decimal(38, 0) or smaller integers, gives Int128. A group with a null sums to null: unknown is not
+    zero. Raises OverflowError when a sum leaves (-2^127, 2^127).
+    """
+    keys = [by] if isinstance(by, str) else list(by)
+    frame = frame.select(*keys, *(pl.col(c).cast(pl.Int128) for c in columns))
+    sizes = [pl.col(c).cast(pl.Float64).abs().sum().alias(f"{c}|size") for c in columns]
+    unsafe = any(size >= _LIMIT for size in frame.select(sizes).row(0)) if columns else False
+    nulls = [c for c in columns if frame[c].null_count()]
+    sums = [
+        pl.when(pl.col(c).null_count() == 0).then(pl.col(c).sum()).alias(c) if c in nulls else pl.col(c).sum()
+        for c in columns
+    ]
+    grouped = frame.group_by(keys, maintain_order=True).agg(*sums, *(sizes if unsafe else ()))
+    if unsafe:
+        _check_sums(frame, grouped, keys, columns)
+    return grouped.select(*keys, *columns)
+
+
+def _check_sums(frame: pl.DataFrame, grouped: pl.DataFrame, keys: list[str], columns: Sequence[str]) -> None:
+    """Sum the groups that might overflow again with Python integers; a total that fits did not wrap."""
+    for column in columns:
+        large = grouped.filter(pl.col(f"{column}|size") >= _LIMIT).select(keys)
+        rows = frame.join(large, on=keys, how="semi", nulls_equal=True).drop_nulls(column)
+        for values in rows.group_by(keys).agg(pl.col(column))[column]:
+            if abs(sum(values.to_list())) > INT128_MAX:
+                raise OverflowError(f"a sum of column {column!r} needs more than 127 bits")
+
+
+def _mul_div(a: pl.Series, b: Number, d: Number, rounding: Rounding) -> pl.Series:
+    x, y, z = _aligned(to_int128(a), to_int128(b), to_int128(d))
+    if x.len() == 0:
+        return x
+    for operand, least in ((x, 0), (y, 0), (z, 1)):
+        lowest = operand.min()
+        if isinstance(lowest, int) and lowest < least:
+            raise ValueError(f"an operand of an exact quotient is below {least}")
+    divisor = z.cast(pl.Float64)
+    estimate = x.cast(pl.Float64) * y.cast(pl.Float64) / divisor
+    proven = (divisor * (estimate * _ESTIMATE_ERROR + 3.0) < _LIMIT) & (estimate < _LIMIT)
+    near = estimate.cast(pl.Int128, strict=False)
+    residue = x * y - near * z
+    if rounding != "down":
+        residue = residue + (z - _ONE if rounding == "up" else z // _TWO)
+    result = near + residue // z
+    open_rows = (~proven).arg_true()
+    if open_rows.len():
+        result = result.scatter(open_rows, _by_python(x, y, z, open_rows, rounding))
+    return result.alias(a.name)
+
+
+def _aligned(*operands: pl.Series) -> tuple[pl.Series, ...]:
+    """Check that operands have the first one's length or are scalars, which polars repeats by itself."""
+    height = operands[0].len()
+    for operand in operands[1:]:
+        if operand.len() not in (1, height):
+            raise ValueError(f"operands of {height} and {operand.len()} rows")
+    return operands
+
+
+def _by_python(a: pl.Series, b: pl.Series, d: pl.Series, rows: pl.Series, rounding: Rounding) -> pl.Series:
+    x, y, z = (s.gather(rows).to_list() if s.len() > 1 else s.to_list() * rows.len() for s in (a, b, d))
+    if rounding == "down":
+        values = [p * q // r for p, q, r in zip(x, y, z, strict=True)]
+    elif rounding == "up":
+        values = [-(-p * q // r) for p, q, r in zip(x, y, z, strict=True)]
+    else:
+        values = [(p * q + r // 2) // r for p, q, r in zip(x, y, z, strict=True)]
+    if max(values) > INT128_MAX:
+        raise OverflowError("an exact quotient needs more than 127 bits")
+    return pl.Series(values, dtype=pl.Int128)

@@ -1,0 +1,89 @@
+"""Aave v3 and its forks: asks the reader, hands the answers on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from scanner.chain.interface import Reader
+from scanner.protocols.aave_v3.decode import ADDRESSES_PROVIDER, POOL, address, found
+from scanner.protocols.aave_v3.deployments import DEPLOYMENTS
+from scanner.protocols.aave_v3.detail import AaveDetail
+from scanner.protocols.aave_v3.market import is_market, read_market
+from scanner.protocols.aave_v3.oracle import read_oracle_graph
+from scanner.protocols.aave_v3.positions import read_positions
+from scanner.protocols.aave_v3.rules import AaveRules
+from scanner.protocols.aave_v3.totals import debt_totals
+from scanner.protocols.aave_v3.verify import mismatches
+from scanner.protocols.interface import Deployment, LogDiscovery, Market, ReserveTotal
+from scanner.risk.pricing import OracleGraph
+from scanner.risk.rules import Positions
+
+__all__ = ["AaveV3"]
+
+
+@dataclass(frozen=True)
+class AaveV3:
+    """The protocol family; a market's root is its PoolAddressesProvider.
+
+    ``newest_for_unknown`` reads pools of unknown revisions by the newest rules: only for a scan that verifies every
+    account.
+    """
+
+    newest_for_unknown: bool = False
+
+    @property
+    def slug(self) -> str:
+        return "aave-v3"
+
+    @property
+    def deployments(self) -> Sequence[Deployment]:
+        return DEPLOYMENTS
+
+    def is_market(self, chain: Reader, root: str) -> bool:
+        """Say whether an address is a PoolAddressesProvider."""
+        return is_market(chain, root)
+
+    def discovery(self, chain: Reader, root: str) -> LogDiscovery:
+        """Find accounts by ``Borrow.onBehalfOf``: debt cannot move by transfer, so nobody with debt is missing.
+
+        Reads getPool; raises DecodeError when ``root`` is not a market root.
+        """
+        pool = address(ADDRESSES_PROVIDER, "getPool", chain.call([ADDRESSES_PROVIDER.call(root.lower(), "getPool")])[0])
+        return LogDiscovery((pool,), (POOL.topics["Borrow"],), found)
+
+    def read_market(self, chain: Reader, root: str, name: str) -> Market:
+        """Read parameters, indexes and prices; see ``market.read_market``."""
+        return read_market(chain, root, name, self.slug, newest_for_unknown=self.newest_for_unknown)
+
+    def read_positions(
+        self, chain: Reader, market: Market, owners: Sequence[str], progress: Callable[[int], None] | None = None
+    ) -> Positions:
+        """Read the exact state of accounts; see ``positions.read_positions``."""
+        return read_positions(chain, market, _detail(market), owners, progress)
+
+    def debt_totals(self, chain: Reader, market: Market, positions: Positions) -> Sequence[ReserveTotal]:
+        """Compare debt per reserve with the debt tokens; see ``totals.debt_totals``."""
+        return debt_totals(chain, _detail(market), positions)
+
+    def oracle_graph(self, chain: Reader, market: Market) -> OracleGraph:
+        """Read what stands behind the market's prices."""
+        return read_oracle_graph(chain, market, _detail(market))
+
+    def rules(self, market: Market) -> AaveRules:
+        """Give the rules of the market's revision at the block's timestamp."""
+        return AaveRules(_detail(market), market.timestamp)
+
+    def verify(
+        self, chain: Reader, market: Market, positions: Positions, health: pl.DataFrame, rows: Sequence[int]
+    ) -> Sequence[str]:
+        """Compare rows of a health frame with ``getUserAccountData``; see ``verify.mismatches``."""
+        return mismatches(chain, market, _detail(market), positions, health, rows)
+
+
+def _detail(market: Market) -> AaveDetail:
+    if not isinstance(market.detail, AaveDetail):
+        raise TypeError(f"market {market.name} is of protocol {market.protocol}")
+    return market.detail

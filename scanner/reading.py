@@ -1,0 +1,124 @@
+"""Read a market and everybody in it: discovery, positions, the completeness proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from scanner.chain.interface import Reader
+from scanner.config import data_dir
+from scanner.discovery import Candidates, discover
+from scanner.options import ScanOptions
+from scanner.protocols.interface import Market, ReserveTotal
+from scanner.risk.pricing import OracleGraph
+from scanner.risk.rules import Positions
+from scanner.sources import Source
+from scanner.store.index import BorrowerIndex, index_path
+from scanner.targets import Target
+
+__all__ = ["Listener", "MarketRead", "Silence", "open_index", "read_market", "remember_idle"]
+
+
+class Listener(Protocol):
+    """Hears how far a scan is."""
+
+    def stage(self, name: str, total: int | None = None) -> None: ...
+
+    def update(self, done: int, total: int | None = None) -> None: ...
+
+
+class Silence:
+    """Hears nothing."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        pass
+
+    def update(self, done: int, total: int | None = None) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class MarketRead:
+    """All that was read of one market, before anything is computed."""
+
+    target: Target
+    market: Market
+    graph: OracleGraph
+    positions: Positions
+    totals: Sequence[ReserveTotal]
+    owners: Sequence[str]
+
+
+@contextmanager
+def open_index(chain: Reader, target: Target, file: Path | None) -> Iterator[BorrowerIndex]:
+    """Open a market's borrower index, in the data folder unless a file is named."""
+    slug = target.protocol.slug
+    path = file or index_path(data_dir(), chain.chain_id, chain.genesis_hash, slug, target.root)
+    with BorrowerIndex(
+        path,
+        chain_id=chain.chain_id,
+        genesis_hash=chain.genesis_hash,
+        protocol=slug,
+        market_id=target.root,
+        first_block=target.first_block,
+    ) as index:
+        yield index
+
+
+def read_market(source: Source, target: Target, options: ScanOptions, listener: Listener | None = None) -> MarketRead:
+    """Find and read every position of a market, and what the protocol says they sum up to.
+
+    Accounts that the last complete scan saw without debt are read only when the proof misses debt without them.
+    """
+    hear = listener or Silence()
+    chain, protocol = source.reader, target.protocol
+    hear.stage("reading the market")
+    market = protocol.read_market(chain, target.root, target.name)
+    graph = protocol.oracle_graph(chain, market)
+    if options.factors:
+        graph = graph.with_factors(options.factors)
+    found = _candidates(source, target, options, hear)
+
+    def read(owners: Sequence[str]) -> MarketRead:
+        hear.stage("reading accounts", len(owners))
+        positions = protocol.read_positions(chain, market, owners, hear.update)
+        totals = () if options.only else protocol.debt_totals(chain, market, positions)
+        return MarketRead(target, market, graph, positions, totals, owners)
+
+    result = read(found.active)
+    if found.idle and not all(total.complete for total in result.totals):
+        result = read([*found.active, *found.idle])
+    source.notes.setdefault("owners", {})[target.root] = list(result.owners)
+    return result
+
+
+def _candidates(source: Source, target: Target, options: ScanOptions, listener: Listener) -> Candidates:
+    """Give the owners to read; a recording brings its own."""
+    chain = source.reader
+    if options.only:
+        return Candidates(list(options.only), [])
+    if source.replayed:
+        return Candidates(list(source.notes["owners"][target.root]), [])
+    with open_index(chain, target, options.index_file) as index:
+        listener.stage("finding borrowers")
+        wanted = target.protocol.discovery(chain, target.root)
+        return discover(chain, wanted, index, read_logs=options.discover, progress=listener.update)
+
+
+def remember_idle(source: Source, read: MarketRead, options: ScanOptions, health: pl.DataFrame) -> None:
+    """After a complete scan, note who has no debt, so that the next one need not read them."""
+    if (
+        source.replayed
+        or options.only
+        or read.positions.skipped.height
+        or not all(total.complete for total in read.totals)
+    ):
+        return
+    idle = read.positions.accounts["position"].filter(~health["has_debt"]).to_list()
+    with open_index(source.reader, read.target, options.index_file) as index:
+        index.mark_idle(idle, source.reader.block.number)
