@@ -241,38 +241,22 @@ KEYS: Final[Mapping[str, Sequence[str]]] = {
 
 # Columns that may be null: everything else in a value column must be known.
 NULLABLE: Final[Mapping[str, frozenset[str]]] = {
-    "markets": frozenset({"quote_usd", "quote_usd_source"}),
-    "reserves": frozenset(
-        {"price_source", "answer", "answer_at", "next_answer", "next_at", "price_quote", "price_usd", "factor"}
-    ),
-    "legs": frozenset(
-        {"value_raw", "value_quote", "value_usd", "price_quote", "liquidation_threshold", "liquidation_bonus", "factor"}
-    ),
-    "accounts": frozenset(
-        {
-            "collateral_raw",
-            "debt_raw",
-            "collateral_quote",
-            "debt_quote",
-            "collateral_usd",
-            "debt_usd",
-            "health_factor_wad",
-            "health_factor",
-            "leverage",
-            "blocked_by",
-            "blocked_until",
-        }
-    ),
-    "exposures": frozenset(),
-    "liquidation_points": frozenset(
-        {"lower_ratio", "upper_ratio", "price_usd", "trigger_answer", "for_timestamp", "recovery_ratio"}
-    ),
-    "triggers": frozenset({"price_usd"}),
-    "seizures": frozenset({"blocked_by", "blocked_until"}),
-    "bands": frozenset({"lower_bps", "upper_bps", "largest_account", "largest_account_usd"}),
-    "bands_by": frozenset(),
-    "dense_bands": frozenset({"largest_account", "largest_account_usd"}),
-    "skipped": frozenset({"position", "reserve"}),
+    name: frozenset(columns.split())
+    for name, columns in {
+        "markets": "quote_usd quote_usd_source",
+        "reserves": "price_source answer answer_at next_answer next_at price_quote price_usd factor",
+        "legs": "value_raw value_quote value_usd price_quote liquidation_threshold liquidation_bonus factor",
+        "accounts": "collateral_raw debt_raw collateral_quote debt_quote collateral_usd debt_usd health_factor_wad "
+        "health_factor leverage blocked_by blocked_until",
+        "exposures": "",
+        "liquidation_points": "lower_ratio upper_ratio price_usd trigger_answer for_timestamp recovery_ratio",
+        "triggers": "price_usd",
+        "seizures": "blocked_by blocked_until",
+        "bands": "lower_bps upper_bps largest_account largest_account_usd",
+        "bands_by": "",
+        "dense_bands": "largest_account largest_account_usd",
+        "skipped": "position reserve",
+    }.items()
 }
 
 

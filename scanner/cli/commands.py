@@ -66,10 +66,11 @@ def _progress(talk: Talk) -> Iterator[Progress]:
         yield progress
 
 
-def _scan(options: ScanOptions, talk: Talk) -> ScanResult:
+def _scan(options: ScanOptions, talk: Talk, *, warn: bool = True) -> ScanResult:
+    """Scan, with progress and (where the output does not show them itself) warnings on stderr."""
     with _progress(talk) as progress:
         result = scan(options, listener=progress)
-    if not talk.quiet:
+    if warn and not talk.quiet:
         for warning in result.warnings:
             print(f"warning: {warning}", file=sys.stderr)
     if talk.verbose:
@@ -133,7 +134,7 @@ def run_scan(reading: Reading, risk: Risk, output: Output, talk: Talk, form: str
     """Scan and draw or write the bands."""
     _refuse_terminal(form, output)
     extent: Extent = "factor" if form in ("table", "svg", "png") else "factors"
-    result = _scan(scan_options(reading, risk, extent), talk)
+    result = _scan(scan_options(reading, risk, extent), talk, warn=form != "table")
     _write_scan(result, output, form, risk.by, int(time.time()))
     return _code(result, risk)
 

@@ -85,7 +85,12 @@ def solve_triggers(
         .join(pl.concat(found), on="row", how="left", validate="1:1", maintain_order="left")
         .select(
             "row",
-            pl.when(pl.col("answer").is_not_null()).then("sought").otherwise("direction").alias("direction"),
+            pl.when(pl.col("answer").is_not_null())
+            .then("sought")
+            .when(pl.col("solved") & pl.col("direction").is_in(["down", "up"]))
+            .then(pl.lit("never"))
+            .otherwise("direction")
+            .alias("direction"),
             "answer",
             pl.col("solved").fill_null(True),
         )
@@ -112,7 +117,7 @@ class _Search:
             cells = self._open(cells)
             if not cells.height:
                 return
-            cells = self._split(cells, halve=number % 4 == 3)
+            cells = self._split(cells, halve=number % (4 if number < 8 else 2) == 1)
         self.given_up = self.given_up.scatter(cells["slot"].unique(), True)
 
     def _first_cells(self) -> pl.DataFrame:

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from eth_utils.crypto import keccak
 
 from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reader, Reverted
+from scanner.chain.lenses import LENS
 from scanner.chain.reader import open_reader
 from scanner.devchain import DevMarket, act
 from scanner.devchain.toolchain import Toolchain
-from scanner.errors import OverridesRefused, RpcError, UnknownMarketError, UnknownRevisionError
+from scanner.errors import DecodeError, OverridesRefused, RpcError, UnknownMarketError, UnknownRevisionError
 from scanner.protocols.aave_v3.decode import POOL
 from scanner.protocols.aave_v3.detail import AaveDetail
 from scanner.protocols.aave_v3.interest import debt_index_at, income_at
+from scanner.protocols.aave_v3.positions import lens_of
 from scanner.protocols.aave_v3.protocol import AaveV3
-from scanner.protocols.aave_v3.records import OVERSIZE
+from scanner.protocols.aave_v3.records import OVERSIZE, parse_records
 from scanner.protocols.interface import Market
 from scanner.risk.rules import Answers, Positions
 from tests.chain.conftest import Rollback
@@ -325,6 +328,12 @@ def test_a_failing_token_is_an_error_and_not_a_zero(market: DevMarket, reader: R
             AAVE.read_positions(reader, broken, [owner])
 
 
+@pytest.mark.parametrize("name", ["0x12", "0x" + "zz" * 20, "12" * 21, "0x0x" + "12" * 19])
+def test_what_is_no_address_is_refused(market36: DevMarket, name: str) -> None:
+    with open_reader(market36.anvil.url) as chain, pytest.raises(DecodeError, match="no address"):
+        AAVE.read_positions(chain, AAVE.read_market(chain, market36.root, "dev"), [STRANGER, name])
+
+
 def test_what_is_no_root_is_refused_with_advice(market36: DevMarket) -> None:
     with open_reader(market36.anvil.url) as chain:
         assert AAVE.is_market(chain, market36.root)
@@ -355,13 +364,45 @@ def test_the_lens_bytecode_is_what_the_source_compiles_to(toolchain: Toolchain) 
     assert artifact.runtime == (folder / "lens.hex").read_text(encoding="ascii").strip()
 
 
+def ask_lens(chain: Reader, detail: AaveDetail, owner: str, overrides: Overrides) -> bytes | Reverted:
+    lens = lens_of(detail)
+    call = Call(LENS, lens.header + bytes.fromhex(owner[2:]))
+    return chain.call([call], overrides={LENS: lens.code, **overrides})[0]
+
+
+def test_the_lens_cuts_nothing_and_takes_no_silence_for_zero(market36: DevMarket) -> None:
+    owner = market36.of_kind("long_eth")[0]
+    with open_reader(market36.anvil.url) as chain:
+        detail = detail_of(AAVE.read_market(chain, market36.root, "dev"))
+        tokens = [reserve.vtoken for reserve in detail.reserves]
+
+        def with_debt_token(code: str) -> bytes | Reverted:
+            return ask_lens(chain, detail, owner, dict.fromkeys(tokens, bytes.fromhex(code)))
+
+        large = with_debt_token(f"7f{2**128 + 5:064x}60005260206000f3")  # answers 2^128 + 5
+        largest = with_debt_token(f"7f{2**128 - 1:064x}60005260206000f3")
+        short = with_debt_token("601f6000f3")  # answers 31 bytes
+        refused = with_debt_token("60016000fd")  # reverts with a byte
+        silent = with_debt_token("60006000fd")  # reverts without data, as running out of gas does
+
+    assert isinstance(large, bytes)
+    assert isinstance(largest, bytes)
+    assert (parse_records(large[:-32], 0)["side"] == OVERSIZE | 1).any()
+    assert parse_records(large[:-32], 0).filter(pl.col("side") == 1).is_empty()
+    assert parse_records(largest[:-32], 0).filter(pl.col("side") == 1)["value"].to_list()[0] == 2**128 - 1
+    failed = keccak(text="LensFailed(address,address)")[:4]
+    for answer in (short, refused):
+        assert isinstance(answer, Reverted)
+        assert answer.data[:4] == failed
+        assert answer.data[-20:].hex() == owner[2:]
+        assert "0x" + answer.data[16:36].hex() in tokens
+    assert silent == Reverted(b"")
+
+
 def test_the_lens_costs_little_gas(market36: DevMarket) -> None:
     with open_reader(market36.anvil.url) as chain:
         read = AAVE.read_market(chain, market36.root, "dev")
         owners = borrowers(chain, market36.root)[:1000]
-        from scanner.chain.lenses import LENS
-        from scanner.protocols.aave_v3.positions import lens_of
-
         lens = lens_of(detail_of(read))
         data = lens.header + b"".join(bytes.fromhex(owner[2:]) for owner in owners)
         (answer,) = chain.call([Call(LENS, data)], overrides={LENS: lens.code})

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from scanner.chain.interface import Lens, Reader
-from scanner.errors import OverridesRefused, ProtocolError
+from scanner.errors import DecodeError, OverridesRefused, ProtocolError
 from scanner.frames import SKIPPED
 from scanner.protocols.aave_v3.amounts import STATE
 from scanner.protocols.aave_v3.decode import ZERO_ADDRESS
@@ -45,11 +45,8 @@ def read_positions(
     ``skipped`` as "too large" when an amount reaches 10^38 or is worth 10^30 base units. ``progress`` hears how many
     accounts have been read. Raises RpcError or DecodeError when one cannot be read: unread is never zero.
     """
-    names = list(dict.fromkeys(owner.lower() for owner in owners))
-    joined = bytes.fromhex("".join(name[2:] for name in names))
-    items = [joined[at : at + 20] for at in range(0, len(joined), 20)]
-    if any(len(name) != 42 for name in names):
-        raise ValueError("an account is no 20-byte address")
+    names = list(dict.fromkeys("\n".join(owners).lower().splitlines()))
+    items = _addresses(names)
     parts: list[tuple[int, pl.DataFrame]] = []
     done = 0
     for first, count, records in _chunks(chain, detail, items):
@@ -63,6 +60,17 @@ def read_positions(
     if not records_frame["row"].is_sorted():
         records_frame = records_frame.sort("row", maintain_order=True)
     return _positions(market, detail, pl.Series(names, dtype=pl.String), records_frame)
+
+
+def _addresses(names: Sequence[str]) -> list[bytes]:
+    """Give the 20 bytes of each lower-case address; raises DecodeError."""
+    try:
+        joined = bytes.fromhex("".join(names).replace("0x", ""))
+    except ValueError as error:
+        raise DecodeError(f"an account is no address: {error}") from error
+    if not set(map(len, names)) <= {42} or len(joined) != 20 * len(names):
+        raise DecodeError("an account is no address: 0x and 40 hex digits are wanted")
+    return [joined[at : at + 20] for at in range(0, len(joined), 20)]
 
 
 def lens_of(detail: AaveDetail) -> Lens:
