@@ -15,7 +15,7 @@ from scanner.combine import combine
 from scanner.errors import RecordingError
 from scanner.options import ScanOptions, parse_timestamp
 from scanner.reading import Listener, MarketRead, Silence, read_market, remember_idle
-from scanner.results import MarketSummary, ReserveProof, ScanResult, Snapshot
+from scanner.results import ContractAnswer, MarketSummary, ReserveProof, ScanResult, Snapshot
 from scanner.sources import Source, open_source
 from scanner.targets import Target, resolve_targets
 from scanner.verify import choose_rows
@@ -111,6 +111,7 @@ def scan_source(
     timestamp = parse_timestamp(options.for_timestamp, chain.block.timestamp)
     clock.lap("open")
     parts = []
+    answers: dict[str, ContractAnswer] = {}
     for target in targets:
         read = read_market(source, target, options, hear)
         clock.lap("read")
@@ -120,6 +121,10 @@ def scan_source(
         rows = choose_rows(assessment.health, options.verify, chain.block.hash)
         hear.stage("verifying against the contract", len(rows))
         mismatches = target.protocol.verify(chain, read.market, read.positions, assessment.health, rows)
+        for owner in options.only:
+            answer = target.protocol.contract_answer(chain, read.market, owner)
+            if answer is not None:
+                answers[owner] = answer
         remember_idle(source, read, options, assessment.health)
         clock.lap("verify")
         parts.append((assessment, _summary(read, assessment.frames["accounts"], len(rows), mismatches)))
@@ -134,4 +139,4 @@ def scan_source(
         seconds=clock.seconds,
         source="recording" if source.replayed else "rpc",
     )
-    return combine(snapshot, parts, options)
+    return replace(combine(snapshot, parts, options), contract_answers=answers)

@@ -9,7 +9,7 @@ import polars as pl
 
 from scanner.units import RAY
 
-__all__ = ["FactorInfo", "MarketSummary", "ReserveProof", "ScanResult", "Snapshot"]
+__all__ = ["ContractAnswer", "FactorInfo", "MarketSummary", "ReserveProof", "ScanResult", "Snapshot"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,15 @@ class FactorInfo:
     members: tuple[str, ...]  # symbols
 
 
+@dataclass(frozen=True, slots=True)
+class ContractAnswer:
+    """What the protocol's own getter says of one account, in the market's base unit."""
+
+    collateral_base: int
+    debt_base: int
+    health_factor_wad: int | None  # null without debt
+
+
 @dataclass(frozen=True)
 class ScanResult:
     """Everything about one block; ``frames`` is keyed as ``frames.FRAMES``."""
@@ -102,6 +111,7 @@ class ScanResult:
     frames: Mapping[str, pl.DataFrame]
     warnings: tuple[str, ...]
     selected_factor: str
+    contract_answers: Mapping[str, ContractAnswer] = field(default_factory=dict)  # by position, where asked for
 
     @property
     def mismatched(self) -> bool:

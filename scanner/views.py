@@ -16,7 +16,6 @@ from scanner.results import FactorInfo, ScanResult
 __all__ = [
     "NOW",
     "STATUSES",
-    "ContractAnswer",
     "StatusTotal",
     "best_now",
     "eip55",
@@ -41,15 +40,6 @@ class StatusTotal:
     collateral_usd: float | None
     debt_usd: float | None
     seizable_collateral_usd: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ContractAnswer:
-    """What the protocol's own getter says of one account, in the market's base unit."""
-
-    collateral_base: int
-    debt_base: int
-    health_factor_wad: int | None  # null without debt
 
 
 def factor_info(result: ScanResult, factor: str | None = None) -> FactorInfo | None:

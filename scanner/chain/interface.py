@@ -123,5 +123,5 @@ class Reader(Protocol):
         ...
 
     def logs(self, query: LogQuery) -> Iterator[tuple[int, list[Log]]]:
-        """Give logs in block order as ``(last block covered, logs)``, a step each, so that a caller can save a cursor."""
+        """Give logs in block order as ``(last block covered, logs)``, a step each, so that a cursor can be saved."""
         ...

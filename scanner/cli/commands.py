@@ -142,7 +142,8 @@ def run_scan(reading: Reading, risk: Risk, output: Output, talk: Talk, form: str
 def run_accounts(reading: Reading, risk: Risk, output: Output, talk: Talk, form: str, limit: int | None) -> int:
     """Scan and list accounts."""
     _refuse_terminal(form, output)
-    result = _scan(scan_options(reading, risk, "factor" if form == "table" else "accounts"), talk)
+    extent: Extent = "factor" if form == "table" else "accounts"
+    result = _scan(scan_options(reading, risk, extent), talk, warn=form != "table")
     if form == "table":
         from scanner.render.accounts import AccountsTable
 
@@ -168,15 +169,16 @@ def run_account(address: str, reading: Reading, risk: Risk, output: Output, talk
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
         raise ConfigError(f"{address} is not an address: 0x and 40 hex digits")
     options = replace(scan_options(reading, risk), only=(address.lower(),), verify="all")
-    result = _scan(options, talk)
+    result = _scan(options, talk, warn=form != "table")
+    contract = result.contract_answers.get(address.lower())
     if form == "json":
         from scanner.export.documents import account_json
 
-        save(output.output, account_json(result, address))
+        save(output.output, account_json(result, address, contract))
     else:
         from scanner.render.account import AccountDetail
 
-        _draw(AccountDetail(result, address, now=int(time.time())), output)
+        _draw(AccountDetail(result, address, now=int(time.time()), contract=contract), output)
     return _code(result, risk)
 
 

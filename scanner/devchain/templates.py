@@ -12,6 +12,7 @@ Size = tuple[float, float, float, float]
 
 _COMMON: Final[Size] = (60, 25_000, 4_000_000, 1.6)  # dollars of collateral: least, median, most, spread of the log
 _WHALE: Final[Size] = (9_000_000, 22_000_000, 55_000_000, 0.6)
+_LARGE: Final[Size] = (700_000, 2_200_000, 8_000_000, 0.8)
 _DUST: Final[Size] = (0.05, 2, 20, 1.5)
 _SMALL: Final[Size] = (100, 3_000, 100_000, 1.2)
 
@@ -50,6 +51,9 @@ TEMPLATES: Final = (
     ),
     Template("long_eth", 240, (("WETH",),), _DOLLARS),
     Template("long_lst", 140, (("wstETH",), ("weETH",), ("cbETH",), ("osETH",), ("wstETH", "weETH")), _DOLLARS),
+    Template(
+        "large_eth", 80, (("WETH",), ("wstETH",), ("weETH",), ("cbETH",), ("WETH", "WBTC")), _DOLLARS, size=_LARGE
+    ),
     Template("loop", 130, (("wstETH",), ("weETH",), ("cbETH",), ("wstETH", "weETH")), (("WETH",),), emode=1),
     Template("short_eth", 80, _BACKING, (("WETH",), ("wstETH",), ("WETH", "LINK"))),
     Template("short_other", 30, _BACKING, (("WBTC",), ("cbBTC",), ("LINK",))),

@@ -10,8 +10,8 @@ import polars as pl
 
 from scanner.errors import ConfigError
 from scanner.export.rows import account_rows, addresses_outside, no_infinity, seconds
-from scanner.results import FactorInfo, MarketSummary, ScanResult
-from scanner.views import STATUSES, ContractAnswer, StatusTotal, eip55, pick_account, status_totals
+from scanner.results import ContractAnswer, FactorInfo, MarketSummary, ScanResult
+from scanner.views import STATUSES, StatusTotal, eip55, pick_account, status_totals
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import polars as pl
 
 from scanner.chain.interface import Log, Reader
+from scanner.results import ContractAnswer
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions, Rules
 
@@ -118,4 +119,8 @@ class LendingProtocol(Protocol):
         self, chain: Reader, market: Market, positions: Positions, health: pl.DataFrame, rows: Sequence[int]
     ) -> Sequence[str]:
         """Compare chosen rows of a health frame with the contract's own answers; name the positions that differ."""
+        ...
+
+    def contract_answer(self, chain: Reader, market: Market, owner: str) -> ContractAnswer | None:
+        """Read what the contract itself says of one account; None when it refuses to."""
         ...

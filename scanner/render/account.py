@@ -14,8 +14,8 @@ from scanner.render.header import Header, warning_lines
 from scanner.render.ink import Ink
 from scanner.render.lines import Column, Drawing, Grid, Line, flow, style_of
 from scanner.render.words import clean, factor_move, money, price, tokens
-from scanner.results import ScanResult
-from scanner.views import ContractAnswer, eip55, pick_account
+from scanner.results import ContractAnswer, ScanResult
+from scanner.views import eip55, pick_account
 
 __all__ = ["AccountDetail"]
 

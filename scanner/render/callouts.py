@@ -9,7 +9,7 @@ from scanner.render.bandrows import HeatRows
 from scanner.render.header import warning_lines
 from scanner.render.ink import Ink, Scale
 from scanner.render.lines import Line, flow
-from scanner.render.words import clean, count, money, price, short_address
+from scanner.render.words import accounts, clean, money, price, short_address
 from scanner.results import ScanResult
 from scanner.views import StatusTotal, factor_info, status_totals
 
@@ -50,7 +50,7 @@ def _dense_lines(dense: Sequence[Mapping[str, Any]], ink: Ink, width: int) -> It
         )
         line.add(text.rjust(widest), ink.bold if main else ink.plain)
         line.add(f"  ${money(band['seizable_collateral_usd'])}".ljust(9), ink.bold if main else ink.plain)
-        line.add(f"{count(band['account_count'])} accounts".rjust(16), ink.plain)
+        line.add(accounts(band["account_count"]).rjust(16), ink.plain)
         if band["largest_account"] is not None:
             who, size = short_address(band["largest_account"]), money(band["largest_account_usd"])
             words = f"  largest {who} ${size}"
@@ -73,17 +73,13 @@ def _status_lines(result: ScanResult, ink: Ink, width: int) -> Iterable[Line]:
         yield from flow([badge, *((words, ink.role("warn")) for words in chunks)], width)
     if (unpriced := totals["unpriced"]).account_count:
         badge = (" unpriced ".ljust(18), ink.badge("warn"))
-        text = f"{_accounts(unpriced)} with an asset that the oracle does not price: nobody can liquidate them"
-        short = f"{_accounts(unpriced)} that the oracle does not price"
+        text = f"{accounts(unpriced.account_count)} with an asset that the oracle does not price: nobody can liquidate them"
+        short = f"{accounts(unpriced.account_count)} that the oracle does not price"
         yield from flow([badge, (text if len(text) + 20 <= width else short, ink.role("warn"))], width)
 
 
-def _accounts(total: StatusTotal) -> str:
-    return f"{count(total.account_count)} account{'s' if total.account_count != 1 else ''}"
-
-
 def _words(total: StatusTotal) -> list[str]:
-    words = [_accounts(total)]
+    words = [accounts(total.account_count)]
     for value, what in ((total.debt_usd, "debt"), (total.seizable_collateral_usd, "seizable")):
         words.append(f"${money(value)} {what}" if value is not None else f"{what} unknown")
     return words

@@ -8,7 +8,7 @@ from rich.style import Style
 
 from scanner.render.ink import Ink
 from scanner.render.lines import Drawing, Line, flow, wrap
-from scanner.render.words import age, clean, count, money, percent, price, short_address
+from scanner.render.words import accounts, age, clean, count, money, percent, price, short_address
 from scanner.results import FactorInfo, MarketSummary, ReserveProof, ScanResult
 from scanner.views import factor_info
 
@@ -59,7 +59,7 @@ class Header(Drawing):
             chunks.append((f"{clean(market.protocol)} {clean(market.name, 40)} rev {market.revision}", ink.bold))
         elif info := factor_info(self.result):
             chunks.append((_spot(info), ink.role("spot", bold=True)))
-        chunks.append((f"{count(market.account_count)} accounts", ink.plain))
+        chunks.append((accounts(market.account_count), ink.plain))
         debt = "debt unknown in dollars" if market.debt_usd is None else f"${money(market.debt_usd)} debt"
         return [*chunks, (debt, ink.plain)]
 
@@ -72,6 +72,8 @@ def trust_chunks(market: MarketSummary, ink: Ink) -> list[Chunk]:
     """Say how complete a market was read and what the contract said to our numbers."""
     words, role = completeness_words(market)
     chunks = [(words, ink.role(role, bold=role == "bad"))]
+    if not market.completeness and not market.unread:
+        chunks = [("not the whole market", ink.dim)]
     if market.mismatches:
         wrong, checked = count(len(market.mismatches)), count(max(market.verified_accounts, len(market.mismatches)))
         return [*chunks, (f"MISMATCH {wrong} of {checked} differ from the contract", ink.role("bad", bold=True))]

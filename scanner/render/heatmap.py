@@ -13,7 +13,7 @@ from scanner.render.callouts import callouts
 from scanner.render.header import Header
 from scanner.render.ink import Ink, Scale
 from scanner.render.lines import Drawing, Line, bar
-from scanner.render.words import age, clean, count, fit, money, move, price, price_places, short_address
+from scanner.render.words import accounts, age, clean, count, fit, money, move, price, price_places, short_address
 from scanner.results import ScanResult
 from scanner.views import factor_info
 
@@ -210,7 +210,7 @@ class Heatmap(Drawing):
         if fold is None:
             return
         edges = self._edges(fold.lower_usd, fold.upper_usd)
-        what = "nothing" if not fold.accounts else f"${money(fold.total)}, {count(fold.accounts)} accounts"
+        what = "nothing" if not fold.accounts else f"${money(fold.total)}, {accounts(fold.accounts)}"
         text = f"  {edges.rjust(layout.label)}  {what} in {fold.bands} bands"
         moves = " to ".join(move(bps) for bps in (fold.upper_bps, fold.lower_bps) if bps is not None)
         room = layout.width - cell_len(text) - cell_len(moves) - 2

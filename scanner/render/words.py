@@ -10,6 +10,7 @@ from rich.cells import cell_len, set_cell_size
 from scanner.views import eip55
 
 __all__ = [
+    "accounts",
     "age",
     "clean",
     "count",
@@ -108,6 +109,10 @@ def percent(share: float) -> str:
 
 def count(number: int) -> str:
     return f"{number:,}"
+
+
+def accounts(number: int) -> str:
+    return f"{number:,} account{'' if number == 1 else 's'}"
 
 
 def tokens(amount: float) -> str:

@@ -7,6 +7,7 @@ middle, down to single integers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -27,6 +28,9 @@ CROSSINGS: Final = pl.Schema({"row": pl.UInt32, "answer": pl.Int128, "solved": p
 
 _MOST_CELLS: Final = 1 << 18  # per position, at one time
 _MOST_ROUNDS: Final = 1000
+_GUESSED_ROUNDS: Final = 6  # afterwards what is left is noise, which no line describes
+_FEW_CELLS: Final = 4000  # so few cost as much as one
+_PARTS: Final = 16
 
 
 def upper_limit(path: PricePath) -> int:
@@ -117,7 +121,7 @@ class _Search:
             cells = self._open(cells)
             if not cells.height:
                 return
-            cells = self._split(cells, halve=number % (4 if number < 8 else 2) == 1)
+            cells = self._split(cells, number=number)
         self.given_up = self.given_up.scatter(cells["slot"].unique(), True)
 
     def _first_cells(self) -> pl.DataFrame:
@@ -152,38 +156,28 @@ class _Search:
             cells = cells.filter(~pl.col("slot").is_in(counts.implode()))
         return cells
 
-    def _split(self, cells: pl.DataFrame, *, halve: bool) -> pl.DataFrame:
+    def _split(self, cells: pl.DataFrame, *, number: int) -> pl.DataFrame:
+        """Cut cells at the probe's guesses, or evenly: now and then, without a guess, and once few are left."""
         width = cells["far d"] - cells["near d"]
-        middle = width // pl.Series([2], dtype=pl.Int128)
-        if halve:
-            first, second = middle, pl.repeat(None, cells.height, dtype=pl.Int128, eager=True)
-        else:
-            row = self._row.gather(cells["slot"])
-            size = width.cast(pl.Float64)
-            guesses = self._probe.guesses(row, _end(cells, "near"), _end(cells, "far"), size)
-            first, second = (_inside(guess, size) for guess in guesses)
-            # A first cut near today's answer, or a second one far from it, would hardly make the cell smaller.
-            first = first.set((guesses[0] < size / 64.0).fill_null(False), None)
-            second = second.set(
-                (guesses[1] > size * (63.0 / 64.0)).fill_null(False) | (second <= first).fill_null(False), None
-            )
-            first, second = _coalesce(_coalesce(first, second), middle), second.set(first.is_null(), None)
-        return self._cut(cells, cells["near d"] + first, cells["near d"] + second)
+        if number >= _GUESSED_ROUNDS and cells.height <= _FEW_CELLS:
+            return self._cut(cells, [width * _whole(k) // _whole(_PARTS) for k in range(1, _PARTS)])
+        middle = width // _whole(2)
+        if number % 4 == 3:
+            return self._cut(cells, [middle])
+        row, size = self._row.gather(cells["slot"]), width.cast(pl.Float64)
+        guesses = self._probe.guesses(row, _end(cells, "near"), _end(cells, "far"), size)
+        # A first cut near today's answer, or a second one far from it, would hardly make the cell smaller.
+        first = _inside(guesses[0], guesses[0] >= size / 64.0, size)
+        second = _inside(guesses[1], guesses[1] <= size * (63.0 / 64.0), size)
+        first = _coalesce(_coalesce(first, second), middle)
+        second = _coalesce(second, first)
+        return self._cut(cells, [first, second.zip_with(second > first, first)])
 
-    def _cut(self, cells: pl.DataFrame, first: pl.Series, second: pl.Series) -> pl.DataFrame:
-        """Cut each cell at its first and, where there is one, its second distance."""
-        near, far = _end(cells, "near"), _end(cells, "far")
-        at_first = self._point(cells["slot"], first)
-        twice, once = second.is_not_null().arg_true(), second.is_null().arg_true()
-        at_second = self._point(cells["slot"].gather(twice), second.gather(twice))
-        return pl.concat(
-            [
-                _cells(near, at_first),
-                _cells(at_first[once], far[once]),
-                _cells(at_first[twice], at_second),
-                _cells(at_second, far[twice]),
-            ]
-        )
+    def _cut(self, cells: pl.DataFrame, cuts: Sequence[pl.Series]) -> pl.DataFrame:
+        """Cut each cell at ascending distances from its near end; equal ones leave cells of no width."""
+        slots = pl.concat([cells["slot"]] * len(cuts))
+        points = self._point(slots, pl.concat([cells["near d"] + cut for cut in cuts]))
+        return _cells(pl.concat([_end(cells, "near"), points]), pl.concat([points, _end(cells, "far")]))
 
 
 def _cells(near: pl.DataFrame, far: pl.DataFrame) -> pl.DataFrame:
@@ -200,7 +194,11 @@ def _coalesce(a: pl.Series, b: pl.Series) -> pl.Series:
     return a.zip_with(a.is_not_null(), b)
 
 
-def _inside(guess: pl.Series, width: pl.Series) -> pl.Series:
-    """Round a guess to a distance strictly inside the cell; null where it is not."""
-    inside = (guess >= 1.0) & (guess <= width - 1.0)
+def _inside(guess: pl.Series, useful: pl.Series, width: pl.Series) -> pl.Series:
+    """Round guesses to distances strictly inside the cell; null where they are not, or not useful."""
+    inside = useful & (guess >= 1.0) & (guess <= width - 1.0)
     return guess.set(~inside.fill_null(False), None).cast(pl.Int128)
+
+
+def _whole(value: int) -> pl.Series:
+    return pl.Series([value], dtype=pl.Int128)

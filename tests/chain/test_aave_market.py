@@ -16,7 +16,7 @@ from scanner.chain.reader import open_reader
 from scanner.devchain import DevMarket, act
 from scanner.devchain.toolchain import Toolchain
 from scanner.errors import DecodeError, OverridesRefused, RpcError, UnknownMarketError, UnknownRevisionError
-from scanner.protocols.aave_v3.decode import POOL
+from scanner.protocols.aave_v3.decode import ORACLE, POOL
 from scanner.protocols.aave_v3.detail import AaveDetail
 from scanner.protocols.aave_v3.interest import debt_index_at, income_at
 from scanner.protocols.aave_v3.positions import lens_of
@@ -278,6 +278,25 @@ def test_a_bent_balance_is_named_by_verification(market: DevMarket, reader: Read
     wrong = AAVE.rules(read).health(bent, Answers(read.answers))
 
     assert AAVE.verify(reader, read, bent, wrong, range(wrong.height)) == [owners[4]]
+
+
+def test_an_answer_of_zero_makes_a_reserve_unpriced(market36: DevMarket) -> None:
+    weth = market36.reserves["WETH"]
+    with open_reader(market36.anvil.url) as chain:
+        worthless = Bent(chain, {ORACLE.call(market36.oracle, "getAssetPrice", weth.asset): bytes(32)})
+        read, positions, health = scan(worthless, market36.root)
+
+        assert str(weth.id) not in read.answers
+        assert (str(weth.id), "unpriced: oracle answered 0") in read.skipped.select("reserve", "reason").rows()
+        holders = set(positions.state.filter(pl.col("reserve_id") == weth.id)["row"])
+        assert holders <= set(health.filter("unpriced")["row"])
+        # the real oracle did not answer 0, and verification says so of those who hold the reserve
+        wrong = set(AAVE.verify(chain, read, positions, health, range(health.height)))
+        names = positions.accounts["position"]
+        truly_unpriced = {names[row] for row in holders} - wrong
+        assert wrong <= {names[row] for row in holders}
+        assert len(wrong) > 500
+        assert truly_unpriced <= set(market36.of_kind("fragile", "fragile_debt"))
 
 
 def test_one_unit_of_debt_too_much_or_too_little_breaks_completeness(market: DevMarket, reader: Reader) -> None:

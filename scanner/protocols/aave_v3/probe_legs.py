@@ -65,12 +65,12 @@ def moving_legs(
     touched = legs.filter(pl.col("price_key").is_in(list(path.reserves)))["row"].unique()
     legs = _prepared(legs.filter(_one_of(touched)), path, answers, limit)
     size = pl.col("amount").cast(pl.Float64) * pl.col("price").cast(pl.Float64) / pl.col("unit").cast(pl.Float64)
-    refused = (
+    judged = (
         legs.lazy()
         .group_by("row")
         .agg(pl.col("price").is_null().any().alias("unpriced"), (size.sum() >= _TOO_LARGE).alias("large"))
     )
-    refused = refused.filter(pl.col("unpriced") | pl.col("large")).collect()
+    refused = judged.filter(pl.col("unpriced") | pl.col("large")).collect()
     if refused.height:
         legs = legs.filter(~_one_of(refused["row"]))
     large = refused.filter(~pl.col("unpriced"))["row"]

@@ -16,8 +16,9 @@ from scanner.protocols.aave_v3.oracle import read_oracle_graph
 from scanner.protocols.aave_v3.positions import read_positions
 from scanner.protocols.aave_v3.rules import AaveRules
 from scanner.protocols.aave_v3.totals import debt_totals
-from scanner.protocols.aave_v3.verify import mismatches
+from scanner.protocols.aave_v3.verify import contract_answer, mismatches
 from scanner.protocols.interface import Deployment, LogDiscovery, Market, ReserveTotal
+from scanner.results import ContractAnswer
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions
 
@@ -81,6 +82,10 @@ class AaveV3:
     ) -> Sequence[str]:
         """Compare rows of a health frame with ``getUserAccountData``; see ``verify.mismatches``."""
         return mismatches(chain, market, _detail(market), positions, health, rows)
+
+    def contract_answer(self, chain: Reader, market: Market, owner: str) -> ContractAnswer | None:
+        """Read ``getUserAccountData`` of one account; None when it reverts."""
+        return contract_answer(chain, _detail(market), owner)
 
 
 def _detail(market: Market) -> AaveDetail:

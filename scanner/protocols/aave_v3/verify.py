@@ -8,12 +8,15 @@ from typing import Final
 import polars as pl
 
 from scanner.chain.interface import Reader, Reverted
+from scanner.protocols.aave_v3.amounts import leg_amounts
 from scanner.protocols.aave_v3.decode import POOL, PRICE_ZERO, Answer, values
 from scanner.protocols.aave_v3.detail import AaveDetail
+from scanner.protocols.aave_v3.valuation import health_of
 from scanner.protocols.interface import Market
-from scanner.risk.rules import Positions
+from scanner.results import ContractAnswer
+from scanner.risk.rules import Answers, Positions
 
-__all__ = ["mismatches"]
+__all__ = ["contract_answer", "mismatches"]
 
 _NO_DEBT: Final = 2**256 - 1
 
@@ -24,20 +27,28 @@ def mismatches(
     """Name the positions of ``rows`` whose health differs from ``getUserAccountData`` at the block.
 
     Collateral, debt and health factor are compared as integers; 2^256 - 1 there means "no debt". An unpriced account
-    must revert on chain, unless it holds a reserve whose price is 0, which the contract takes for worthless. Any other
-    account must not revert.
+    must revert on chain and any other must not; where the oracle answers 0, the contract takes the reserve for
+    worthless, and must agree with that.
     """
     chosen = pl.Series("row", list(rows), dtype=pl.UInt32)
     names = positions.accounts["position"].gather(chosen).to_list()
-    worthless = market.skipped.filter(pl.col("reason") == PRICE_ZERO)["reserve"]
-    lenient = set(positions.state.filter(pl.col("reserve").is_in(worthless.implode()))["row"])
-    mine = health.select("unpriced", "has_debt", "collateral_raw", "debt_raw", "health_factor_wad")[chosen].iter_rows()
+    mine = _as_the_contract(market, detail, positions, health)[chosen].iter_rows()
     answers = chain.call([POOL.call(detail.pool, "getUserAccountData", name) for name in names])
-    return [
-        name
-        for row, name, own, answer in zip(chosen, names, mine, answers, strict=True)
-        if not ((own[0] and row in lenient) or _same(own, answer))
-    ]
+    return [name for name, own, answer in zip(names, mine, answers, strict=True) if not _same(own, answer)]
+
+
+def _as_the_contract(market: Market, detail: AaveDetail, positions: Positions, health: pl.DataFrame) -> pl.DataFrame:
+    """Give the columns to compare, with answers of 0 counted as prices for the accounts that are unpriced here."""
+    columns = ("unpriced", "has_debt", "collateral_raw", "debt_raw", "health_factor_wad")
+    worthless = market.skipped.filter(pl.col("reason") == PRICE_ZERO)["reserve"].to_list()
+    if not worthless:
+        return health.select(columns)
+    answers = Answers({**market.answers, **dict.fromkeys(worthless, 0)})
+    legs = leg_amounts(positions, detail, detail.block_timestamp)
+    counted = health_of(legs, positions, detail, answers)
+    return health.select(
+        pl.when(pl.col("unpriced")).then(counted[name]).otherwise(pl.col(name)).alias(name) for name in columns
+    )
 
 
 def _same(own: tuple[bool, bool, object, object, str | None], answer: Answer) -> bool:
@@ -47,3 +58,12 @@ def _same(own: tuple[bool, bool, object, object, str | None], answer: Answer) ->
     theirs = values(POOL, "getUserAccountData", answer)
     expected = str(theirs[5]) if theirs[5] != _NO_DEBT else None
     return (collateral, debt, factor, has_debt) == (theirs[0], theirs[1], expected, expected is not None)
+
+
+def contract_answer(chain: Reader, detail: AaveDetail, account: str) -> ContractAnswer | None:
+    """Read one account's getUserAccountData; None when it reverts, as it does for an unpriced account."""
+    answer = chain.call([POOL.call(detail.pool, "getUserAccountData", account)])[0]
+    if isinstance(answer, Reverted):
+        return None
+    theirs = values(POOL, "getUserAccountData", answer)
+    return ContractAnswer(theirs[0], theirs[1], theirs[5] if theirs[5] != _NO_DEBT else None)

@@ -15,8 +15,8 @@ from jsonschema import Draft202012Validator
 
 from scanner.errors import ConfigError
 from scanner.export import documents, schemas
-from scanner.results import ScanResult
-from scanner.views import ContractAnswer, nearest_first
+from scanner.results import ContractAnswer, ScanResult
+from scanner.views import nearest_first
 from tests.unit.render import sample
 
 SCAN = sample.scan()

@@ -12,9 +12,9 @@ from scanner.render.account import AccountDetail
 from scanner.render.accounts import AccountsTable, BandsTable, index_table
 from scanner.render.heatmap import Heatmap
 from scanner.render.lines import Drawing
-from scanner.results import ScanResult
+from scanner.results import ContractAnswer, ScanResult
 from scanner.store.index import IndexStatus
-from scanner.views import ContractAnswer, nearest_first
+from scanner.views import nearest_first
 from tests.unit.render import sample
 from tests.unit.render.draw import GOLDEN, compare, draw
 

@@ -155,7 +155,7 @@ def brute_force(falls: list[tuple[Fraction, int]], share: Fraction) -> tuple[int
         for upper in cents
         if upper >= lower and sum(value for price, value in falls if lower <= price * 100 <= upper) >= share * total
     ]
-    width, lower, upper = min(found)
+    _, lower, upper = min(found)
     return -lower, upper
 
 
