@@ -71,8 +71,13 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
     exposed = exposures(then.legs, moved, market.base_unit)
     main = _main_factor(exposed, then.health)
     closed = points(exposed, then.health)
-    wanted = [options.factor or main] if options.extent == "factor" else list(moved)
+    wanted = {"points": [], "factor": [options.factor or main]}.get(options.extent, list(moved))
     solved = [_solve(market, graph, then, name, closed, timestamp) for name in wanted if name in moved]
+    usd = _quote_usd(market)
+    references = {
+        name: Reference(graph.members(name)[0].answer, _per_unit(graph.members(name)[0], usd)) for name in moved
+    }
+    located_points = [s[0] for s in solved] if options.extent != "points" else [unsolved(closed, references)]
     triggers = _reserve_triggers(market, graph, then, reserves) if options.extent == "accounts" else empty("triggers")
     label = _Labels(market, positions)
     frames = {

@@ -22,7 +22,7 @@ __all__ = ["combine"]
 def combine(snapshot: Snapshot, parts: Sequence[tuple[Assessment, MarketSummary]], options: ScanOptions) -> ScanResult:
     """Gather the frames of all markets and lay the bands of each factor over them.
 
-    Raises ConfigError when the factor asked for is none of the scan's.
+    Bands are made of exact triggers: there are none where ``options.extent`` solves none. Raises ConfigError when the factor asked for is none of the scan's.
     """
     assessed = [assessment for assessment, _ in parts]
     names = list(dict.fromkeys(name for assessment in assessed for name in assessment.factors))
@@ -33,7 +33,7 @@ def combine(snapshot: Snapshot, parts: Sequence[tuple[Assessment, MarketSummary]
         if name in assessed[0].frames
     }
     spec = parse_bands(options.bands)
-    shown = [selected] if options.extent == "factor" else names
+    shown = {"points": [], "factor": [selected]}.get(options.extent, names)
     drawn = [_bands(name, assessed, spec if name == selected else _steps(spec), options) for name in shown if name]
     for index, name in enumerate(("bands", "bands_by", "dense_bands")):
         frames[name] = pl.concat([empty(name), *(frame[index] for frame in drawn)])

@@ -17,8 +17,9 @@ __all__ = ["ScanOptions", "parse_timestamp"]
 class ScanOptions:
     """What to scan and how; the command line's options by the same names.
 
-    ``extent`` says which triggers are solved: those of the selected ``factor``, of all ``factors``, or, for
-    ``accounts``, also those of each single reserve. ``factors`` maps a factor's name to the symbols, reserve ids or
+    ``extent`` says which triggers are solved: none for ``points``, which gives liquidation points in closed form only
+    and no bands; those of the selected ``factor``; those of all ``factors``; or, for ``accounts``, also those of each
+    single reserve. ``factors`` maps a factor's name to the symbols, reserve ids or
     assets that shall move with it. ``only`` reads these accounts and no others; nothing is then proven complete.
     """
 
@@ -38,7 +39,7 @@ class ScanOptions:
     record: Path | None = None
     replay: Path | None = None
     factors: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    extent: Literal["factor", "factors", "accounts"] = "accounts"
+    extent: Literal["points", "factor", "factors", "accounts"] = "accounts"
     only: Sequence[str] = ()
 
 

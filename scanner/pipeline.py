@@ -138,5 +138,6 @@ def scan_source(
         rpc_hosts=tuple(chain.hosts),
         seconds=clock.seconds,
         source="recording" if source.replayed else "rpc",
+        reading="calls" if chain.takes_overrides is False else "lens",
     )
     return replace(combine(snapshot, parts, options), contract_answers=answers)

@@ -104,6 +104,11 @@ class Reader(Protocol):
         """Endpoint hosts, without path, user or key."""
         ...
 
+    @property
+    def takes_overrides(self) -> bool | None:
+        """Whether the endpoint takes state overrides; None before the first try."""
+        ...
+
     def finalized_number(self) -> int:
         """Give the number of the newest block that cannot be undone, at most the pinned block."""
         ...

@@ -49,6 +49,11 @@ class RpcReader:
         self.block = block
         self.hosts: tuple[str, ...] = (pinned.endpoint.host,)
 
+    @property
+    def takes_overrides(self) -> bool | None:
+        """Whether the endpoint takes state overrides; None before the first try."""
+        return self._caller.takes_overrides
+
     def finalized_number(self) -> int:
         """Give the newest block that cannot be undone: the finalized tag, else 64 behind the head."""
         if self._finalized is None:

@@ -46,6 +46,7 @@ class _Body(msgspec.Struct):
     calls: list[tuple[str, str, str, bool, str]]
     lenses: list[tuple[str, str, dict[str, str]]]
     logs: list[tuple[list[str], list[str], list[tuple[int, int]], list[tuple[str, list[str], str, int, int]]]]
+    takes_overrides: bool = True
 
 
 class _Header(msgspec.Struct):
@@ -84,7 +85,8 @@ class Recording:
 
     ``lenses`` maps an item to its records one after the other, 32 bytes each, with a position of zero. An item
     that answered "nothing" has no bytes; one that was not asked for is absent. ``command`` re-records the file.
-    ``notes`` is JSON of whoever records: what was scanned, so that a replay needs no arguments.
+    ``notes`` is JSON of whoever records: what was scanned, so that a replay needs no arguments. ``takes_overrides`` is
+    false where the endpoint refused state overrides, as the replay then has to.
     """
 
     chain_id: int
@@ -97,6 +99,7 @@ class Recording:
     lenses: dict[LensKey, dict[bytes, bytes]] = field(default_factory=dict)
     logs: dict[LogKey, LogsFound] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    takes_overrides: bool = True
 
     def save(self, path: Path) -> None:
         """Write the recording, the same bytes for the same content."""
@@ -185,6 +188,7 @@ def _to_body(recording: Recording) -> _Body:
         calls=calls,
         lenses=lenses,
         logs=logs,
+        takes_overrides=recording.takes_overrides,
     )
 
 
@@ -197,6 +201,7 @@ def _from_body(body: _Body) -> Recording:
         hosts=tuple(body.hosts),
         command=body.command,
         notes=body.notes,
+        takes_overrides=body.takes_overrides,
     )
     for to, data, overrides, reverted, answer in body.calls:
         value = bytes.fromhex(answer)

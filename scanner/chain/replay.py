@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reader, Reverted
 from scanner.chain.recording import LogsFound, Recording, call_key, lens_key, load, log_key
-from scanner.errors import BlockUnavailable, RecordingError
+from scanner.errors import BlockUnavailable, OverridesRefused, RecordingError
 
 __all__ = ["RecordingReader", "ReplayReader"]
 
@@ -40,13 +41,19 @@ class RecordingReader:
             command=command,
         )
 
+    @property
+    def takes_overrides(self) -> bool | None:
+        """Give what the reader inside knows."""
+        return self._inner.takes_overrides
+
     def finalized_number(self) -> int:
         """Give what the reader inside says."""
         return self.recording.finalized
 
     def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
         """Answer calls and keep the answers."""
-        answers = self._inner.call(calls, overrides=overrides)
+        with self._refusal_noted():
+            answers = self._inner.call(calls, overrides=overrides)
         for call, answer in zip(calls, answers, strict=True):
             self.recording.calls[call_key(call, overrides)] = answer
         return answers
@@ -54,9 +61,10 @@ class RecordingReader:
     def lens(self, lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
         """Run a lens and keep the records of each item."""
         kept = self.recording.lenses.setdefault(lens_key(lens), {})
-        for chunk in self._inner.lens(lens, items):
-            kept.update(_by_item(chunk, items))
-            yield chunk
+        with self._refusal_noted():
+            for chunk in self._inner.lens(lens, items):
+                kept.update(_by_item(chunk, items))
+                yield chunk
 
     def logs(self, query: LogQuery) -> Iterator[tuple[int, list[Log]]]:
         """Give logs and keep them with the range they cover."""
@@ -70,6 +78,14 @@ class RecordingReader:
     def save(self, path: Path) -> None:
         """Write what was recorded until now."""
         self.recording.save(path)
+
+    @contextmanager
+    def _refusal_noted(self) -> Iterator[None]:
+        try:
+            yield
+        except OverridesRefused:
+            self.recording.takes_overrides = False
+            raise
 
 
 class ReplayReader:
@@ -87,16 +103,24 @@ class ReplayReader:
         self.block: Block = self.recording.block
         self.hosts: tuple[str, ...] = self.recording.hosts
 
+    @property
+    def takes_overrides(self) -> bool | None:
+        """Give what the recorded endpoint did."""
+        return self.recording.takes_overrides
+
     def finalized_number(self) -> int:
         """Give what the recorded endpoint said."""
         return self.recording.finalized
 
     def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
         """Give the recorded answers, in order."""
+        if overrides:
+            self._refuse()
         return [self._answer(call, overrides) for call in calls]
 
     def lens(self, lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
         """Give one chunk with the recorded records of all items."""
+        self._refuse()
         if not items:
             return
         kept = self.recording.lenses.get(lens_key(lens))
@@ -143,6 +167,11 @@ class ReplayReader:
         except KeyError:
             changed = " with code overrides" if overrides else ""
             raise self._missing(f"a call of 0x{call.data[:4].hex()} to {call.to}{changed}") from None
+
+    def _refuse(self) -> None:
+        """Refuse overrides where the recorded endpoint did."""
+        if not self.recording.takes_overrides:
+            raise OverridesRefused(f"{self._name} is of an endpoint that takes no state overrides")
 
     def _missing(self, what: str) -> RecordingError:
         return RecordingError(f"{self._name} lacks {what}; record it again with: {self.recording.command}")

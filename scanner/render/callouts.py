@@ -73,8 +73,9 @@ def _status_lines(result: ScanResult, ink: Ink, width: int) -> Iterable[Line]:
         yield from flow([badge, *((words, ink.role("warn")) for words in chunks)], width)
     if (unpriced := totals["unpriced"]).account_count:
         badge = (" unpriced ".ljust(18), ink.badge("warn"))
-        text = f"{accounts(unpriced.account_count)} with an asset that the oracle does not price: nobody can liquidate them"
-        short = f"{accounts(unpriced.account_count)} that the oracle does not price"
+        held = accounts(unpriced.account_count)
+        text = f"{held} with an asset that the oracle does not price: nobody can liquidate them"
+        short = f"{held} that the oracle does not price"
         yield from flow([badge, (text if len(text) + 20 <= width else short, ink.role("warn"))], width)
 
 

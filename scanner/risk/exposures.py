@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 import polars as pl
 
 from scanner.risk.pricing import OracleGraph
 
 __all__ = ["exposures", "members"]
+
+_SIDES: Final = ("collateral", "debt")
+_EXPOSURES: Final = pl.Schema(
+    {
+        "row": pl.UInt32,
+        "factor": pl.String,
+        "outside_collateral": pl.Float64,
+        "inside_collateral": pl.Float64,
+        "outside_debt": pl.Float64,
+        "inside_debt": pl.Float64,
+    }
+)
 
 
 def members(graph: OracleGraph, timestamp: int, names: Iterable[str] | None = None) -> dict[str, frozenset[str]]:
@@ -24,9 +37,12 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
 
     ``legs`` as ``Rules.legs`` gives them; ``moved`` maps a factor to the reserves it moves (a single reserve is a
     factor of one). Gives row, factor, outside_collateral A, inside_collateral B (both threshold-weighted),
-    outside_debt C, inside_debt D for every position that a factor moves, in order of row and factor. Positions with a
-    leg without a price have none. Where ``legs`` has price_key, that decides what moves instead of reserve.
+    outside_debt C, inside_debt D for every position that a factor moves, factor after factor, each in order of row.
+    Positions with a leg without a price have none. Where ``legs`` has price_key, that decides what moves
+    instead of reserve.
     """
+    if not moved:
+        return pl.DataFrame(schema=_EXPOSURES)
     value = pl.col("value_raw").cast(pl.Float64) / base_unit
     is_collateral = pl.col("side") == "collateral"
     legs = legs.select(
@@ -38,20 +54,16 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
     )
     if legs["unpriced"].any():
         legs = legs.filter(~pl.col("unpriced").any().over("row"))
-    pairs = pl.DataFrame(
-        [(factor, reserve) for factor, reserves in moved.items() for reserve in sorted(reserves)],
-        schema={"factor": pl.String, "reserve": pl.String},
-        orient="row",
-    )
-    totals = legs.lazy().group_by("row").agg(pl.col("collateral", "debt").sum())
-    inside = (
-        legs.lazy()
-        .join(pairs.lazy(), on="reserve", how="inner")
-        .group_by("row", "factor")
-        .agg(pl.col("collateral").sum().alias("inside_collateral"), pl.col("debt").sum().alias("inside_debt"))
-        .filter((pl.col("inside_collateral") > 0) | (pl.col("inside_debt") > 0))
-    )
-    split = inside.join(totals, on="row", how="left").select(
+    if not legs["row"].is_sorted():
+        legs = legs.sort("row", maintain_order=True)
+    totals = _per_row(legs)
+    parts = []
+    for factor, reserves in moved.items():
+        inside = _per_row(legs.filter(pl.col("reserve").is_in(list(reserves))))
+        inside = inside.filter((pl.col("collateral") > 0) | (pl.col("debt") > 0))
+        parts.append(inside.rename({side: f"inside_{side}" for side in _SIDES}).with_columns(factor=pl.lit(factor)))
+    split = pl.concat(parts).join(totals, on="row", how="left", validate="m:1", maintain_order="left")
+    return split.select(
         "row",
         "factor",
         _rest("collateral").alias("outside_collateral"),
@@ -59,7 +71,11 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
         _rest("debt").alias("outside_debt"),
         "inside_debt",
     )
-    return split.sort("row", "factor").collect()
+
+
+def _per_row(legs: pl.DataFrame) -> pl.DataFrame:
+    """Sum up ascending rows; polars groups what it knows to be sorted several times faster."""
+    return legs.with_columns(pl.col("row").set_sorted()).group_by("row", maintain_order=True).agg(pl.col(_SIDES).sum())
 
 
 def _rest(side: str) -> pl.Expr:

@@ -6,11 +6,12 @@ stay as they are: what comes back is the pool's own ``getUserAccountData``.
 
 from __future__ import annotations
 
+from array import array
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
@@ -44,8 +45,8 @@ contract Stub {
 /// Asks the pool for account data at one answer after the other.
 contract Prober {
     /// Feeds move in one ratio: feed j answers floor(starts[j] * moving / starts[0]). Held feeds answer `held`.
-    /// A probe is account index << 128 | moving. Gives the time, and four bytes a probe: a verdict (0: HF >= 1,
-    /// 1: HF < 1, 2: the pool reverts), a zero, the average liquidation threshold.
+    /// A probe is sixteen bytes: account index (4), moving (12). Gives the time, and four bytes a probe: a verdict
+    /// (0: HF >= 1, 1: HF < 1, 2: the pool reverts), a zero, the average liquidation threshold (2).
     function probe(
         address pool,
         address[] calldata feeds,
@@ -53,18 +54,20 @@ contract Prober {
         address[] calldata holders,
         int256[] calldata held,
         address[] calldata accounts,
-        uint256[] calldata probes
+        bytes calldata probes
     ) external returns (uint256, bytes memory seen) {
         for (uint256 j = 0; j < holders.length; j++) Stub(holders[j]).set(held[j]);
-        seen = new bytes(probes.length * 4 + 32);
+        seen = new bytes(probes.length / 4 + 32);
         uint256 last = type(uint256).max;
-        for (uint256 i = 0; i < probes.length; i++) {
-            uint256 moving = probes[i] & type(uint128).max;
+        for (uint256 i = 0; i < probes.length / 16; i++) {
+            uint256 word;
+            assembly { word := shr(128, calldataload(add(probes.offset, mul(i, 16)))) }
+            uint256 moving = word & type(uint96).max;
             if (moving != last) {
                 for (uint256 j = 0; j < feeds.length; j++) Stub(feeds[j]).set(int256(starts[j] * moving / starts[0]));
                 last = moving;
             }
-            uint256 verdict = _ask(pool, accounts[probes[i] >> 128]);
+            uint256 verdict = _ask(pool, accounts[word >> 96]);
             assembly { mstore(add(add(seen, 32), mul(i, 4)), shl(224, verdict)) }
         }
         return (block.timestamp, seen);
@@ -75,7 +78,8 @@ contract Prober {
             let at := mload(0x40)
             mstore(at, shl(224, 0xbf92857c)) // getUserAccountData(address)
             mstore(add(at, 4), account)
-            switch and(staticcall(gas(), pool, at, 36, at, 192), eq(returndatasize(), 192))
+            let answered := staticcall(gas(), pool, at, 36, at, 192)
+            switch and(answered, eq(returndatasize(), 192))
             case 0 { verdict := shl(24, 2) }
             default {
                 verdict := or(shl(24, lt(mload(add(at, 160)), 1000000000000000000)), mload(add(at, 96)))
@@ -88,7 +92,7 @@ contract Prober {
 HEALTHY, BELOW, REVERTED = 0, 1, 2
 PROBER = "0x" + keccak(text="liqbands prober")[12:].hex()
 MOST = 20_000  # probes in one eth_call
-SIGNATURE = "probe(address,address[],uint256[],address[],int256[],address[],uint256[])"
+ARGUMENTS = ("address", "address[]", "uint256[]", "address[]", "int256[]", "address[]", "bytes")
 
 
 @dataclass(frozen=True)
@@ -107,15 +111,15 @@ class Path:
 class Probes:
     """What the pool says, in the order asked: verdicts and average thresholds in basis points."""
 
-    verdicts: np.ndarray[Any, np.dtype[np.uint8]]
-    averages: np.ndarray[Any, np.dtype[np.uint16]]
+    verdicts: bytes
+    averages: Sequence[int]
 
 
 class Prober:
     """Asks one market's pool, at one block. ``held`` are sources that shall answer this and nothing else."""
 
     def __init__(self, market: DevMarket, toolchain: Toolchain, held: Mapping[str, int]) -> None:
-        code = toolchain.compile({"Stubs.sol": SOURCE}, ["Stubs.sol:Stub", "Stubs.sol:Prober"], what="stub feeds")
+        code = toolchain.compile({"Stubs.sol": SOURCE}, ["Stubs.sol:Stub", "Stubs.sol:Prober"], via_ir=True)
         self._market, self._held = market, held
         self._stub, self._prober = ({"code": "0x" + code[name].runtime} for name in ("Stub", "Prober"))
         self.block = market.chain.block_number()
@@ -136,26 +140,16 @@ class Prober:
         overrides = {**dict.fromkeys(held, self._stub), **path.overrides, PROBER: self._prober}
         seen = b""
         for first in range(0, len(probes), MOST):
-            words = [account << 128 | moving for account, moving in probes[first : first + MOST]]
-            data = selector(SIGNATURE) + encode(
-                ["address", "address[]", "uint256[]", "address[]", "int256[]", "address[]", "uint256[]"],
-                [
-                    self._market.pool,
-                    list(path.feeds),
-                    list(path.feeds.values()),
-                    list(held),
-                    list(held.values()),
-                    list(accounts),
-                    words,
-                ],
-            )
+            packed = b"".join((i << 96 | moving).to_bytes(16) for i, moving in probes[first : first + MOST])
+            given = (list(path.feeds), list(path.feeds.values()), list(held), list(held.values()), accounts, packed)
+            data = selector(f"probe({','.join(ARGUMENTS)})") + encode(ARGUMENTS, (self._market.pool, *given))
             call = {"from": PROBER, "to": PROBER, "data": "0x" + data.hex(), "gas": hex(10**12)}
             raw = self._market.anvil.rpc("eth_call", call, hex(self.block), overrides)
             timestamp, part = decode(["uint256", "bytes"], bytes.fromhex(raw[2:]))
             assert timestamp == self.timestamp
-            seen += part[: 4 * len(words)]
-        found = np.frombuffer(seen, dtype=np.dtype([("verdict", "u1"), ("zero", "u1"), ("average", ">u2")]))
-        return Probes(found["verdict"], found["average"].astype(np.uint16))
+            seen += part[: len(packed) // 4]
+        averages = array("H", bytes(byte for i in range(0, len(seen), 4) for byte in (seen[i + 3], seen[i + 2])))
+        return Probes(seen[0::4], averages)
 
 
 def source_override(oracle: str, asset: str, source: str) -> dict[str, dict[str, dict[str, str]]]:

@@ -274,7 +274,7 @@ def test_a_bent_balance_is_named_by_verification(market: DevMarket, reader: Read
     owners = market.of_kind("long_eth")[:9]
     read = AAVE.read_market(reader, market.root, "dev")
 
-    bent = AAVE.read_positions(Bent(reader, records=flip(30, 4, side)), read, owners)
+    bent = AAVE.read_positions(Bent(reader, records=flip(50, 4, side)), read, owners)
     wrong = AAVE.rules(read).health(bent, Answers(read.answers))
 
     assert AAVE.verify(reader, read, bent, wrong, range(wrong.height)) == [owners[4]]

@@ -166,7 +166,9 @@ def test_debt_is_there_and_most_health_factors_are_realistic(market: DevMarket) 
     data = dict(zip(priced(market), market.account_data(priced(market)), strict=True))
     kinds = {m.address: m.kind for m in market.members}
     without = {address for address, d in data.items() if d.health_factor == NO_DEBT}
-    assert without == set(market.of_kind("no_debt"))
+    never, few = set(market.of_kind("no_debt")), set(market.of_kind("whale_few_units"))
+    assert never <= without
+    assert without - never <= (few if market.kind == "3.0" else set())  # a few wei are worth nothing before 3.5
     usual = sum(1.02 * WAD <= d.health_factor <= 3 * WAD for d in data.values())
     assert usual > 0.75 * len(data)
     below = {kinds[address] for address, d in data.items() if d.health_factor < WAD}

@@ -50,10 +50,11 @@ def test_a_leg_moves_with_every_factor_of_its_price() -> None:
     moved = {"ETH": {ETH, STAKED}, "staked/ETH": {STAKED}, "other": {"9"}}
     assert exposures(frame, moved, 100).rows() == [
         (0, "ETH", 0.0, pytest.approx(11.5), 6.0, 0.0),
-        (0, "staked/ETH", pytest.approx(8.0), pytest.approx(3.5), 6.0, 0.0),
         (1, "ETH", pytest.approx(8.1), 0.0, 0.0, 4.0),
+        (0, "staked/ETH", pytest.approx(8.0), pytest.approx(3.5), 6.0, 0.0),
         (1, "staked/ETH", pytest.approx(8.1), 0.0, 3.0, 1.0),
     ]
+    assert exposures(frame, {}, 100).schema == exposures(frame, moved, 100).schema
 
 
 def test_a_position_with_an_unpriced_leg_has_no_exposure() -> None:

@@ -1,0 +1,117 @@
+"""Triggers of whole random markets against the big-integer reference: e-modes, gates, indexes, stable debt."""
+
+from __future__ import annotations
+
+import random
+
+import polars as pl
+import pytest
+
+from scanner.frames import SKIPPED
+from scanner.protocols.aave_v3.amounts import STATE
+from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail, AaveReserve, EMode
+from scanner.protocols.aave_v3.probe import make_probe
+from scanner.risk.pricing import ReservePath
+from scanner.risk.rules import Answers, Positions
+from scanner.risk.triggers import first_crossings
+from tests.reference import aave_v3 as ref
+from tests.reference.aave_v3_random import NOW, World, world
+from tests.reference.aave_v3_triggers import first_trigger
+
+
+def detail_of(market: ref.Market) -> AaveDetail:
+    """Give the reference's market as ours."""
+    reserves = tuple(
+        AaveReserve(
+            id=r.id,
+            asset=f"0x{r.id:040x}",
+            symbol=f"R{r.id}",
+            decimals=r.decimals,
+            atoken="",
+            vtoken="",
+            stoken=None,
+            ltv_bps=0,
+            threshold_bps=r.threshold,
+            bonus_bps=r.bonus,
+            protocol_fee_bps=r.fee,
+            active=r.active,
+            frozen=False,
+            paused=r.paused,
+            borrowable=True,
+            emode_category=r.emode_category,
+            liquidity_index=r.liquidity_index,
+            liquidity_rate=r.liquidity_rate,
+            debt_index=r.debt_index,
+            debt_rate=r.debt_rate,
+            updated_at=r.updated_at,
+            income_now=ref.income(r, NOW),
+            debt_index_now=ref.debt_index(market, r, NOW),
+            grace_until=r.grace_until,
+        )
+        for r in market.reserves.values()
+    )
+    modes = {
+        m.id: EMode(
+            m.id, 0, m.threshold, m.bonus, "0xsource" if m.price_source else None, m.collateral_bitmap, 0, 0, ""
+        )
+        for m in market.emodes.values()
+    }
+    return AaveDetail("", "", market.revision, 10**8, reserves, modes, market.sentinel_down, NOW)
+
+
+def positions_of(accounts: list[ref.Account]) -> Positions:
+    names = [f"0x{i:040x}" for i in range(len(accounts))]
+    frame = pl.DataFrame(
+        {"row": range(len(accounts)), "position": names, "owner": names, "emode_category": [a.emode for a in accounts]},
+        schema={"row": pl.UInt32, "position": pl.String, "owner": pl.String, "emode_category": pl.Int64},
+    )
+    rows = []
+    for row, account in enumerate(accounts):
+        rows += [(row, str(i), i, COLLATERAL, scaled, 0, 0) for i, scaled in account.collateral.items()]
+        rows += [(row, str(i), i, DEBT, scaled, 0, 0) for i, scaled in account.debt.items()]
+        rows += [(row, str(i), i, STABLE_DEBT, *loan) for i, loan in account.stable.items()]
+    return Positions(frame, pl.DataFrame(rows, schema=STATE, orient="row"), pl.DataFrame(schema=dict(SKIPPED)))
+
+
+def relieved(rng: random.Random, account: ref.Account, made: World) -> ref.Account | None:
+    """Shrink debt until the account is healthy; None where that takes all of it."""
+    for _ in range(40):
+        state = ref.account_data(account, made.market, made.prices, NOW)
+        if state.debt_base and state.health_factor >= ref.WAD:
+            return account
+        factor = rng.randint(80, 97)
+        debt = {i: s * factor // 100 for i, s in account.debt.items() if s * factor // 100}
+        stable = {i: (p * factor // 100, *rest) for i, (p, *rest) in account.stable.items() if p * factor // 100}
+        account = ref.Account(account.collateral, debt, stable, account.emode)  # type: ignore[arg-type]
+    return None
+
+
+@pytest.mark.parametrize("revision", [1, 4, 5, 8, 9, 10, 11])
+def test_reserve_triggers_equal_the_reference(revision: int) -> None:
+    rng = random.Random(revision)
+    made = world(revision, 2, 60)
+    accounts = [healthy for a in made.accounts if (healthy := relieved(rng, a, made)) is not None]
+    held, market = positions_of(accounts), detail_of(made.market)
+    rows = pl.Series(range(len(accounts)), dtype=pl.UInt32)
+    compared = 0
+    for key, start in made.prices.items():
+        path = ReservePath(key, start, frozenset({key}))
+        probe = make_probe(market, NOW, held, path, Answers(made.prices))
+        for down, limit in ((True, max(start // 3, 1)), (False, start * 2)):
+            found = first_crossings(probe, path, rows, down=down, limit=limit)
+            assert found["solved"].all()
+            for account, answer in zip(accounts, found["answer"].to_list(), strict=True):
+                at = lambda x, key=key: {**made.prices, key: x}  # noqa: E731
+                if answer is None:
+                    end = ref.account_data(account, made.market, at(limit), NOW)
+                    assert end.debt_base == 0 or end.health_factor >= ref.WAD
+                    continue
+                compared += 1
+                side = 1 if down else -1
+                assert ref.account_data(account, made.market, at(answer), NOW).health_factor < ref.WAD
+                before = abs(answer - start) - 1  # answers between today's and the trigger
+                close = answer + side * min(before, 200)
+                assert not before or first_trigger(account, made.market, at, close, answer + side, NOW) is None
+                for x in (answer + side * rng.randint(1, before) for _ in range(40 if before else 0)):
+                    assert ref.account_data(account, made.market, at(x), NOW).health_factor >= ref.WAD
+    assert compared > 20
