@@ -68,16 +68,17 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         then = _at(rules.with_changes(Changes(timestamp=timestamp)), positions, graph)
     groups = [options.factor] if options.factor is not None and options.factor in graph.groups else []
     moved = members(graph, timestamp, [*graph.factors(), *groups])
-    exposed = exposures(then.legs, moved, market.base_unit)
-    main = _main_factor(exposed, then.health)
+    main = _main_factor(then, moved)
+    chosen = [options.factor or main] if options.extent in ("points", "factor") else list(moved)
+    exposed = exposures(then.legs, {name: moved[name] for name in chosen if name in moved}, market.base_unit)
     closed = points(exposed, then.health)
-    wanted = {"points": [], "factor": [options.factor or main]}.get(options.extent, list(moved))
-    solved = [_solve(market, graph, then, name, closed, timestamp) for name in wanted if name in moved]
     usd = _quote_usd(market)
     references = {
         name: Reference(graph.members(name)[0].answer, _per_unit(graph.members(name)[0], usd)) for name in moved
     }
-    located_points = [s[0] for s in solved] if options.extent != "points" else [unsolved(closed, references)]
+    wanted = [name for name in chosen if name in moved and options.extent != "points"]
+    solved = [_solve(market, graph, then, name, closed, timestamp) for name in wanted]
+    placed = [s[0] for s in solved] if options.extent != "points" else [_unsolved(closed, references)]
     triggers = _reserve_triggers(market, graph, then, reserves) if options.extent == "accounts" else empty("triggers")
     label = _Labels(market, positions)
     frames = {
@@ -86,25 +87,22 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         "legs": _legs(market, reserves, legs, label),
         "accounts": _accounts(market, positions, health, statuses(health, seizures)),
         "exposures": label.frame(exposed, "exposures", EXPOSURES),
-        "liquidation_points": label.stack([s[0] for s in solved], "liquidation_points", LIQUIDATION_POINTS),
+        "liquidation_points": label.stack(placed, "liquidation_points", LIQUIDATION_POINTS),
         "triggers": triggers,
         "seizures": label.stack(
             [seizures.with_columns(pl.lit(NOW).alias("factor")), *(s[1] for s in solved)], "seizures", SEIZURES
         ),
         "skipped": conform(pl.concat([market.skipped, positions.skipped]), "skipped"),
     }
-    usd = _quote_usd(market)
     return Assessment(
         market=market,
         frames=frames,
         health=health,
         factors={name: graph.members(name) for name in moved},
         members=moved,
-        references={
-            name: Reference(graph.members(name)[0].answer, _per_unit(graph.members(name)[0], usd)) for name in moved
-        },
+        references=references,
         main_factor=main,
-        warnings=(*graph.warnings, *(warning for s in solved for warning in s[2])),
+        warnings=(*market.warnings, *graph.warnings, *(warning for s in solved for warning in s[2])),
     )
 
 
@@ -123,16 +121,14 @@ def _per_unit(feed: Feed, quote_usd: float | None) -> Fraction:
     return Fraction(quote_usd if quote_usd is not None else 1.0) / Fraction(10**feed.decimals)
 
 
-def _main_factor(exposed: pl.DataFrame, health: pl.DataFrame) -> str | None:
+def _main_factor(then: _Then, moved: Mapping[str, frozenset[str]]) -> str | None:
     """Name the factor that backs most debt: the largest threshold-weighted collateral of accounts with debt."""
-    indebted = health.filter("has_debt")["row"]
-    sums = (
-        exposed.filter(pl.col("row").is_in(indebted.implode()))
-        .group_by("factor")
-        .agg(pl.col("inside_collateral").sum())
-        .sort("inside_collateral", "factor", descending=[True, False])
-    )
-    return None if sums.is_empty() else str(sums["factor"][0])
+    indebted = (then.health["has_debt"] & ~then.health["unpriced"]).gather(then.legs["row"])
+    weighted = pl.col("value_raw").cast(pl.Float64) * pl.col("liquidation_threshold")
+    sums = then.legs.filter(indebted).group_by("price_key").agg(weighted.sum())
+    backing = dict(sums.iter_rows())
+    order = {name: -sum(backing.get(key, 0.0) for key in sorted(keys)) for name, keys in sorted(moved.items())}
+    return min(order, key=order.__getitem__, default=None)
 
 
 def _solve(
@@ -148,6 +144,16 @@ def _solve(
     unsolved = crossings.filter(~pl.col("solved")).height
     warnings = (f"{unsolved} accounts have no exact trigger on {factor}: their numbers are too large",)
     return at, seized.with_columns(pl.lit(factor).alias("factor")), warnings if unsolved else ()
+
+
+def _unsolved(closed: pl.DataFrame, references: Mapping[str, Reference]) -> pl.DataFrame:
+    """Price points in closed form; they have no trigger."""
+    prices = {name: reference.price_usd for name, reference in references.items()}
+    return closed.with_columns(
+        (pl.col("lower_ratio") * pl.col("factor").replace_strict(prices, return_dtype=pl.Float64)).alias("price_usd"),
+        pl.lit(None, pl.String).alias("trigger_answer"),
+        pl.lit(None, pl.Int64).alias("for_timestamp"),
+    )
 
 
 def _seizures_at(then: _Then, path: PricePath, crossings: pl.DataFrame) -> pl.DataFrame:

@@ -22,7 +22,8 @@ __all__ = ["combine"]
 def combine(snapshot: Snapshot, parts: Sequence[tuple[Assessment, MarketSummary]], options: ScanOptions) -> ScanResult:
     """Gather the frames of all markets and lay the bands of each factor over them.
 
-    Bands are made of exact triggers: there are none where ``options.extent`` solves none. Raises ConfigError when the factor asked for is none of the scan's.
+    Bands are made of exact triggers: there are none where ``options.extent`` solves none. Raises ConfigError when the
+    factor asked for is none of the scan's.
     """
     assessed = [assessment for assessment, _ in parts]
     names = list(dict.fromkeys(name for assessment in assessed for name in assessment.factors))

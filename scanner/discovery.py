@@ -49,7 +49,7 @@ def discover(
             if progress is not None:
                 progress(last - start + 1, pinned - start + 1)
     active = index.active(pinned)
-    known = set(active)
-    active.extend(sorted(owner for owner in set(tail.values()) if owner not in known))
+    if tail:
+        active.extend(sorted(set(tail.values()).difference(active)))
     idle = [owner for owner in index.idle(pinned) if owner not in tail]
     return Candidates(active, idle)

@@ -18,6 +18,8 @@ __all__ = [
     "mul_div_down",
     "mul_div_half_up",
     "mul_div_up",
+    "ratio",
+    "run_sums",
     "sum_by",
     "to_float",
     "to_int128",
@@ -79,6 +81,11 @@ def to_float(series: pl.Series) -> pl.Series:
     return series.cast(pl.Float64)
 
 
+def ratio(numerator: pl.Series, denominator: float) -> pl.Series:
+    """Divide to the nearest Float64; by a scalar polars multiplies with the reciprocal: 83 / 100 is not 0.83 there."""
+    return to_float(numerator) / pl.repeat(float(denominator), numerator.len(), dtype=pl.Float64, eager=True)
+
+
 def sum_by(frame: pl.DataFrame, by: str | Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
     """Sum integer columns per group, exactly; groups in order of appearance.
 
@@ -98,6 +105,16 @@ def sum_by(frame: pl.DataFrame, by: str | Sequence[str], columns: Sequence[str])
     if unsafe:
         _check_sums(frame, grouped, keys, columns)
     return grouped.select(*keys, *columns)
+
+
+def run_sums(ends: pl.Series, *columns: pl.Series) -> list[pl.Series]:
+    """Sum consecutive runs of Int128 columns; a run ends before the row that ``ends`` gives, ascending.
+
+    Exact where each run's sum fits: running totals may wrap, their differences do not.
+    """
+    zero = pl.Series([0], dtype=pl.Int128)
+    totals = [pl.concat([zero, column.cum_sum()]).gather(ends) for column in columns]
+    return [total - total.shift(1, fill_value=0) for total in totals]
 
 
 def _check_sums(frame: pl.DataFrame, grouped: pl.DataFrame, keys: list[str], columns: Sequence[str]) -> None:

@@ -17,9 +17,9 @@ __all__ = ["ScanOptions", "parse_timestamp"]
 class ScanOptions:
     """What to scan and how; the command line's options by the same names.
 
-    ``extent`` says which triggers are solved: none for ``points``, which gives liquidation points in closed form only
-    and no bands; those of the selected ``factor``; those of all ``factors``; or, for ``accounts``, also those of each
-    single reserve. ``factors`` maps a factor's name to the symbols, reserve ids or
+    ``extent`` says how far to go: ``points`` gives the selected factor's liquidation points in closed form and neither
+    triggers nor bands; ``factor`` solves its exact triggers, ``factors`` those of all factors, ``accounts`` also those
+    of each single reserve. ``factors`` maps a factor's name to the symbols, reserve ids or
     assets that shall move with it. ``only`` reads these accounts and no others; nothing is then proven complete.
     """
 

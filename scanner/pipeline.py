@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from math import fsum
 from typing import Any
 
 import polars as pl
@@ -16,6 +17,7 @@ from scanner.errors import RecordingError
 from scanner.options import ScanOptions, parse_timestamp
 from scanner.reading import Listener, MarketRead, Silence, read_market, remember_idle
 from scanner.results import ContractAnswer, MarketSummary, ReserveProof, ScanResult, Snapshot
+from scanner.risk.band_edges import parse_bands
 from scanner.sources import Source, open_source
 from scanner.targets import Target, resolve_targets
 from scanner.verify import choose_rows
@@ -64,8 +66,8 @@ def _summary(read: MarketRead, accounts: pl.DataFrame, verified: int, mismatches
         name=read.market.name,
         revision=read.market.revision,
         account_count=accounts.filter(accounts["status"] != "no_debt").height,
-        collateral_usd=float(priced["collateral_usd"].sum()) if known else None,
-        debt_usd=float(priced["debt_usd"].sum()) if known else None,
+        collateral_usd=fsum(priced["collateral_usd"]) if known else None,
+        debt_usd=fsum(priced["debt_usd"]) if known else None,
         base_unit=read.market.base_unit,
         completeness=proofs,
         verified_accounts=verified,
@@ -95,6 +97,8 @@ def scan(options: ScanOptions | None = None, *, listener: Listener | None = None
     An incomplete scan is a result whose ``trustworthy`` is false, never an error.
     """
     chosen = replace(options or ScanOptions(), **changes)
+    parse_bands(chosen.bands)  # a mistake of the user shall cost no request
+    parse_timestamp(chosen.for_timestamp, 0)
     clock = _Clock()
     with open_source(
         chosen.rpc_urls, chain=chosen.chain, block=chosen.block, record=chosen.record, replay=chosen.replay

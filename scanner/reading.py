@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from threading import Thread
+from typing import Protocol, TypeVar
 
 import polars as pl
 
@@ -22,6 +24,8 @@ from scanner.store.index import BorrowerIndex, index_path
 from scanner.targets import Target
 
 __all__ = ["Listener", "MarketRead", "Silence", "open_index", "read_market", "remember_idle"]
+
+T = TypeVar("T")
 
 
 class Listener(Protocol):
@@ -73,28 +77,47 @@ def open_index(chain: Reader, target: Target, file: Path | None) -> Iterator[Bor
 def read_market(source: Source, target: Target, options: ScanOptions, listener: Listener | None = None) -> MarketRead:
     """Find and read every position of a market, and what the protocol says they sum up to.
 
-    Accounts that the last complete scan saw without debt are read only when the proof misses debt without them.
+    Accounts that the last complete scan saw without debt are read only when the proof misses debt without them. The
+    oracle is read beside the accounts: its proof is many small requests, one after the other.
     """
     hear = listener or Silence()
     chain, protocol = source.reader, target.protocol
     hear.stage("reading the market")
-    market = protocol.read_market(chain, target.root, target.name)
-    graph = protocol.oracle_graph(chain, market)
-    if options.factors:
-        graph = graph.with_factors(options.factors)
+    market = protocol.read_market(chain, target.root, target.name, newest_for_unknown=options.verify == "all")
+    oracle = _beside(lambda: _oracle(source, target, market, options))
     found = _candidates(source, target, options, hear)
 
-    def read(owners: Sequence[str]) -> MarketRead:
+    def read(owners: Sequence[str]) -> tuple[Positions, Sequence[ReserveTotal]]:
         hear.stage("reading accounts", len(owners))
         positions = protocol.read_positions(chain, market, owners, hear.update)
-        totals = () if options.only else protocol.debt_totals(chain, market, positions)
-        return MarketRead(target, market, graph, positions, totals, owners)
+        return positions, () if options.only else protocol.debt_totals(chain, market, positions)
 
-    result = read(found.active)
-    if found.idle and not all(total.complete for total in result.totals):
-        result = read([*found.active, *found.idle])
-    source.notes.setdefault("owners", {})[target.root] = list(result.owners)
-    return result
+    owners = found.active
+    positions, totals = read(owners)
+    if found.idle and not all(total.complete for total in totals):
+        owners = [*found.active, *found.idle]
+        positions, totals = read(owners)
+    source.notes.setdefault("owners", {})[target.root] = owners
+    return MarketRead(target, market, oracle.result(), positions, totals, owners)
+
+
+def _beside(work: Callable[[], T]) -> Future[T]:
+    """Do something in a thread of its own, which an interrupted program need not wait for."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (it is raised where the result is asked for)
+            future.set_exception(error)
+
+    Thread(target=run, name="scanner-oracle", daemon=True).start()
+    return future
+
+
+def _oracle(source: Source, target: Target, market: Market, options: ScanOptions) -> OracleGraph:
+    graph = target.protocol.oracle_graph(source.reader, market)
+    return graph.with_factors(options.factors) if options.factors else graph
 
 
 def _candidates(source: Source, target: Target, options: ScanOptions, listener: Listener) -> Candidates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import fsum
 from typing import Final
 
 import polars as pl
@@ -91,7 +92,7 @@ def _total(accounts: pl.DataFrame) -> StatusTotal:
 
 def _sum(values: pl.Series) -> float | None:
     """Add up; one unknown makes the sum unknown."""
-    return None if values.null_count() else float(values.sum())
+    return None if values.null_count() else fsum(values)
 
 
 def pick_account(result: ScanResult, account: str) -> pl.DataFrame:

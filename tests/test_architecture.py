@@ -68,7 +68,9 @@ def test_the_core_is_pure(path: Path) -> None:
 
 
 def test_importing_the_package_does_nothing_heavy() -> None:
-    program = "import scanner, sys; print([m for m in ('web3', 'polars', 'pydantic', 'rich', 'aiohttp') if m in sys.modules])"
+    program = (
+        "import scanner, sys; print([m for m in ('web3', 'polars', 'pydantic', 'rich', 'aiohttp') if m in sys.modules])"
+    )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 

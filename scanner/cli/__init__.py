@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from scanner.errors import ScannerError
+from scanner.errors import ConfigError, ScannerError
 
 __all__ = ["main", "run"]
 
@@ -22,6 +22,8 @@ def run(arguments: Sequence[str]) -> int:
 
     try:
         code = app(list(arguments), result_action="return_value")
+    except SystemExit as leave:  # the argument parser has told what is wrong
+        return leave.code if isinstance(leave.code, int) else ConfigError.exit_code
     except ScannerError as error:
         print(f"liqbands: {error}", file=sys.stderr)
         return error.exit_code

@@ -26,7 +26,9 @@ def _examples(*lines: str) -> str:
     return "\n\n".join(("Examples:", *(f"`{line}`" for line in lines)))
 
 
-app = App(name="liqbands", help=_HELP, version=__version__, help_format="markdown")
+app = App(
+    name="liqbands", help=_HELP, version=__version__, help_format="markdown", suppress_keyboard_interrupt=False
+)
 
 COMMANDS: Final = ("scan", "accounts", "account", "index", "devchain", "demo")
 
@@ -109,7 +111,10 @@ def index(
     reading: Reading = Reading(),
     talk: Talk = Talk(),
     import_: Annotated[
-        str | None, Parameter(name="--import", help="Add addresses from FILE (or - for stdin), one a line.")
+        str | None,
+        Parameter(
+            name="--import", help="Add addresses from FILE (or - for stdin), one a line.", allow_leading_hyphen=True
+        ),
     ] = None,
     covered_to: Annotated[
         int | None,
@@ -117,7 +122,9 @@ def index(
             help="With --import: take the list as complete up to this block; the completeness proof still checks."
         ),
     ] = None,
-    export: Annotated[str | None, Parameter(help="Write all known addresses to FILE (or - for stdout).")] = None,
+    export: Annotated[
+        str | None, Parameter(help="Write all known addresses to FILE (or - for stdout).", allow_leading_hyphen=True)
+    ] = None,
     status: Annotated[bool, Parameter(help="Only say what the index holds.", negative="")] = False,
 ) -> int:
     """Find borrowers and bring the index up to date; nothing else is computed.

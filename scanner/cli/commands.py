@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from scanner.cli.files import save
+from scanner.cli.files import check_folder, save
 from scanner.cli.options import Output, Reading, Risk, Talk
 from scanner.config import FileConfig, config_file, load_file, resolve_rpc_urls
 from scanner.errors import ConfigError
@@ -124,15 +124,16 @@ def _write_scan(result: ScanResult, output: Output, form: str, by: str, now: int
         save(output.output, writers[form](result))
 
 
-def _refuse_terminal(form: str, output: Output) -> None:
-    """Binary data on a terminal helps nobody."""
+def _check_output(form: str, output: Output) -> None:
+    """Refuse an output that cannot be, before work is spent on it. Binary data on a terminal helps nobody."""
+    check_folder(output.output)
     if form in ("parquet", "png") and output.output == "-" and sys.stdout.isatty():
         raise ConfigError(f"--format {form} is binary: give -o FILE")
 
 
 def run_scan(reading: Reading, risk: Risk, output: Output, talk: Talk, form: str) -> int:
     """Scan and draw or write the bands."""
-    _refuse_terminal(form, output)
+    _check_output(form, output)
     extent: Extent = "factor" if form in ("table", "svg", "png") else "factors"
     result = _scan(scan_options(reading, risk, extent), talk, warn=form != "table")
     _write_scan(result, output, form, risk.by, int(time.time()))
@@ -141,7 +142,7 @@ def run_scan(reading: Reading, risk: Risk, output: Output, talk: Talk, form: str
 
 def run_accounts(reading: Reading, risk: Risk, output: Output, talk: Talk, form: str, limit: int | None) -> int:
     """Scan and list accounts."""
-    _refuse_terminal(form, output)
+    _check_output(form, output)
     extent: Extent = "factor" if form == "table" else "accounts"
     result = _scan(scan_options(reading, risk, extent), talk, warn=form != "table")
     if form == "table":
@@ -168,6 +169,7 @@ def run_account(address: str, reading: Reading, risk: Risk, output: Output, talk
 
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
         raise ConfigError(f"{address} is not an address: 0x and 40 hex digits")
+    _check_output(form, output)
     options = replace(scan_options(reading, risk), only=(address.lower(),), verify="all")
     result = _scan(options, talk, warn=form != "table")
     contract = result.contract_answers.get(address.lower())
@@ -198,7 +200,7 @@ def run_devchain_command(
 
 def run_demo(risk: Risk, output: Output, form: str) -> int:
     """Scan the bundled recording."""
-    _refuse_terminal(form, output)
+    _check_output(form, output)
     if not DEMO.is_file():
         raise ConfigError(f"the demo's recording is not in this installation ({DEMO}); install the package again")
     extent: Extent = "factor" if form in ("table", "svg", "png") else "factors"

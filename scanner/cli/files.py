@@ -4,30 +4,50 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from scanner.errors import ConfigError
 
-__all__ = ["load_text", "save"]
+__all__ = ["check_folder", "load_text", "save"]
+
+
+def check_folder(path: str) -> None:
+    """Refuse a file whose folder is not there before work is spent on it; raises ConfigError."""
+    folder = Path(path).parent
+    if path != "-" and not folder.is_dir():
+        raise ConfigError(f"cannot write {path}: there is no folder {folder}")
 
 
 def save(path: str, data: bytes) -> None:
-    """Write a document to a file or, for ``-``, to stdout; a file is replaced whole or not at all."""
+    """Write a document to a file or, for ``-``, to stdout; a file is replaced whole or not at all.
+
+    What is no ordinary file (a pipe, a device) is written to. Raises ConfigError when that is not possible.
+    """
     if path == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise ConfigError(f"cannot write {path}: there is no folder {target.parent}")
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    check_folder(path)
+    target = Path(path).resolve()
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(name, target)
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+        else:
+            _replace(target, data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Write beside the target and put it in its place, with the permissions of any new file."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(target)
     except BaseException:
-        os.unlink(name)
+        part.unlink(missing_ok=True)
         raise
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 from scanner.cli.commands import scan_options
-from scanner.cli.files import load_text, save
+from scanner.cli.files import check_folder, load_text, save
 from scanner.cli.options import Reading, Talk
 from scanner.discovery import discover
 from scanner.errors import ConfigError
@@ -33,7 +33,7 @@ def parse_addresses(text: str, name: str) -> list[str]:
         content = line.strip().strip("[],")
         if not content or content.startswith("#"):
             continue
-        addresses = re.findall(r"0x[0-9a-fA-F]+", content)
+        addresses = re.findall(r"0x\w*", content)
         if not addresses and number == 1:
             continue
         wrong = [address for address in addresses if not _ADDRESS.fullmatch(address)]
@@ -51,6 +51,8 @@ def run_index(
     """Bring the index of each market up to date, or import, export, show it."""
     if covered_to is not None and import_ is None:
         raise ConfigError("--covered-to goes with --import: it says up to which block the imported list is complete")
+    if export is not None:
+        check_folder(export)
     imported = parse_addresses(load_text(import_), import_) if import_ is not None else []
     options = replace(scan_options(reading), record=None)
     if options.replay is not None:

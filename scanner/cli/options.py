@@ -100,4 +100,6 @@ class Talk:
 class Output:
     """Where data goes."""
 
-    output: Annotated[str, Parameter(alias="-o", help="File to write, or - for stdout.")] = "-"
+    output: Annotated[
+        str, Parameter(alias="-o", help="File to write, or - for stdout.", allow_leading_hyphen=True)
+    ] = "-"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,10 @@ _PACKAGE: Final = Path(__file__).parents[1]
 _FOLDERS: Final = (_PACKAGE / "_abis", _PACKAGE.parent / "abis")
 """In a wheel the fragments lie inside the package; an editable install leaves them at the repository's root."""
 
+# A market is read by the same arguments to many functions, and most e-mode categories answer the same nothing.
+_encoded = lru_cache(maxsize=1024)(encode)
+_decoded = lru_cache(maxsize=1024)(decode)
+
 
 @dataclass(frozen=True, slots=True)
 class Function:
@@ -32,14 +36,14 @@ class Function:
     outputs: tuple[str, ...]
     selector: bytes
 
-    def encode(self, *arguments: object) -> bytes:
+    def encode(self, *arguments: Hashable) -> bytes:
         """Give the calldata."""
-        return self.selector + encode(self.inputs, arguments) if self.inputs else self.selector
+        return self.selector + _encoded(self.inputs, arguments) if self.inputs else self.selector
 
     def decode(self, answer: bytes) -> tuple[Any, ...]:
         """Read an answer; raises DecodeError when it has another shape."""
         try:
-            return decode(self.outputs, answer)
+            return _decoded(self.outputs, answer)
         except (DecodingError, UnicodeDecodeError, OverflowError) as error:
             raise DecodeError(
                 f"answer of {self.name}() is not {', '.join(self.outputs)}: {len(answer)} bytes"
@@ -54,7 +58,7 @@ class Contract:
     functions: Mapping[str, Function]
     topics: Mapping[str, str]  # event name to topic 0
 
-    def call(self, to: str, name: str, *arguments: object) -> Call:
+    def call(self, to: str, name: str, *arguments: Hashable) -> Call:
         """Build a call of a function at an address."""
         return Call(to, self.functions[name].encode(*arguments))
 

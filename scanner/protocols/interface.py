@@ -65,6 +65,7 @@ class Market:
     skipped: pl.DataFrame
     answers: Mapping[str, int]  # reserve to oracle answer, priced reserves only
     detail: object
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,13 @@ class LendingProtocol(Protocol):
 
     def discovery(self, chain: Reader, root: str) -> LogDiscovery: ...
 
-    def read_market(self, chain: Reader, root: str, name: str) -> Market: ...
+    def read_market(self, chain: Reader, root: str, name: str, *, newest_for_unknown: bool = False) -> Market:
+        """Read everything but positions.
+
+        Raises UnknownRevisionError for a revision without rules, unless ``newest_for_unknown`` asks for the newest
+        rules: only for a scan that compares every account with the contract.
+        """
+        ...
 
     def read_positions(
         self, chain: Reader, market: Market, owners: Sequence[str], progress: Callable[[int], None] | None = None

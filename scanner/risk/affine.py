@@ -36,11 +36,12 @@ class Linearity:
 
     ``breaks``: ascending values b such that no price bends inside [b_i, b_(i+1) - 1].
     ``errors``: per price key an upper bound of (price - line) less a lower bound of it, within such a segment; a key
-    that is absent may have any shape.
+    that is absent may have any shape. ``moving``: the keys whose price is the moving integer itself.
     """
 
     breaks: tuple[int, ...]
     errors: Mapping[str, float]
+    moving: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class _BentError(Exception):
 def linearity(path: PricePath, limit: int) -> Linearity:
     """Analyse the prices of a path over [1, limit]; other paths than those of an oracle graph have no known shape."""
     if isinstance(path, ReservePath):
-        return Linearity((), dict.fromkeys(path.reserves, 0.0))
+        return Linearity((), dict.fromkeys(path.reserves, 0.0), path.reserves)
     if not isinstance(path, FactorPath):
         return Linearity((), {})
     breaks: set[int] = set()
@@ -78,7 +79,9 @@ def linearity(path: PricePath, limit: int) -> Linearity:
             continue
         # Ten per cent more than the exact fraction covers the rounding of this and later float arithmetic.
         errors[key] = float(max(line.high - line.low for line in lines)) * 1.1
-    return Linearity(tuple(sorted(breaks)), errors)
+    reference = FeedAnswer(path.feeds[0].address)
+    moving = frozenset(key for key, expression in path.expressions.items() if expression == reference)
+    return Linearity(tuple(sorted(breaks)), errors, moving)
 
 
 def _at(path: FactorPath, expression: PriceExpression, moving: int) -> int:

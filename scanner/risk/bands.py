@@ -6,12 +6,13 @@ exactly that edge.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import polars as pl
 
 from scanner.errors import ConfigError
+from scanner.exact import ratio
 from scanner.frames import BANDS, BANDS_BY, conform
 from scanner.risk.band_edges import DEPTH_BPS, BandEdges, BandSpec, Direction, Reference, band_edges
 from scanner.units import BPS
@@ -21,6 +22,7 @@ __all__ = ["BY", "bands", "bands_by", "in_bands"]
 BY: Final = ("asset", "protocol", "debt", "size")
 By = Literal["asset", "protocol", "debt", "size"]
 _DIRECTIONS: Final[tuple[Direction, Direction]] = ("down", "up")
+_MICRO: Final = 10**6  # values are summed in millionths of a dollar, so that sums do not depend on their order
 
 
 def in_bands(
@@ -60,26 +62,27 @@ def bands(
         placed.sort("position", maintain_order=True)
         .group_by("direction", "band")
         .agg(
-            pl.col("at_risk_usd").sum().alias("at_risk_collateral_usd"),
-            pl.col("seizable_usd").sum().alias("seizable_collateral_usd"),
-            pl.col("beside_usd").sum().alias("beside_collateral_usd"),
-            pl.col("blocked_usd").sum().alias("blocked_collateral_usd"),
-            pl.col("debt_usd").sum().alias("debt_to_repay_usd"),
+            _micro("at_risk_usd").sum().alias("at_risk_collateral_usd"),
+            _micro("seizable_usd").sum().alias("seizable_collateral_usd"),
+            _micro("beside_usd").sum().alias("beside_collateral_usd"),
+            _micro("blocked_usd").sum().alias("blocked_collateral_usd"),
+            _micro("debt_usd").sum().alias("debt_to_repay_usd"),
             pl.len().cast(pl.Int64).alias("account_count"),
             pl.col("position").get(pl.col("seizable_usd").arg_max()).alias("largest_account"),
             pl.col("seizable_usd").max().alias("largest_account_usd"),
         )
     )
-    summed = [c for c in sums.columns if c.endswith(("_usd", "_count")) and not c.startswith("largest")]
+    summed = [c for c in sums.columns if c.endswith("_usd") and not c.startswith("largest")]
     joined = rows.join(sums, on=["direction", "band"], how="left", validate="1:1", maintain_order="left")
-    joined = joined.with_columns(pl.col(summed).fill_null(0))
+    joined = joined.with_columns(pl.col(*summed, "account_count").fill_null(0))
+    running = pl.col("seizable_collateral_usd").cum_sum().over("direction").alias("cumulative_seizable_usd")
+    joined = _dollars(joined.with_columns(running), [*summed, "cumulative_seizable_usd"])
     some = pl.col("largest_account_usd") > 0
     return conform(
         joined.with_columns(
             pl.lit(factor).alias("factor"),
             pl.when(some).then("largest_account").alias("largest_account"),
             pl.when(some).then("largest_account_usd").alias("largest_account_usd"),
-            pl.col("seizable_collateral_usd").cum_sum().over("direction").alias("cumulative_seizable_usd"),
             pl.col("account_count").cum_sum().over("direction").alias("cumulative_account_count"),
         ).select(list(BANDS)),
         "bands",
@@ -102,10 +105,18 @@ def bands_by(
         raise ConfigError(f"--by {by}: one of {', '.join(BY)}")
     counted = in_bands(impacts, spec, references, depth_bps).filter(pl.col("seizable_usd") > 0)
     split = counted.group_by("direction", "band", pl.col(by).alias("key")).agg(
-        pl.col("seizable_usd").sum().alias("seizable_collateral_usd"), pl.len().cast(pl.Int64).alias("account_count")
+        _micro("seizable_usd").sum().alias("seizable_collateral_usd"), pl.len().cast(pl.Int64).alias("account_count")
     )
-    split = split.with_columns(pl.lit(factor).alias("factor"))
+    split = _dollars(split, ["seizable_collateral_usd"]).with_columns(pl.lit(factor).alias("factor"))
     return conform(split.select(list(BANDS_BY)).sort("direction", "band", "key"), "bands_by")
+
+
+def _micro(column: str) -> pl.Expr:
+    return (pl.col(column) * _MICRO).round().cast(pl.Int128)
+
+
+def _dollars(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
+    return frame.with_columns(ratio(frame[column], _MICRO) for column in columns)
 
 
 def _direction(value: object) -> Direction:

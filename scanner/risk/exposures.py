@@ -7,7 +7,9 @@ from typing import Final
 
 import polars as pl
 
+from scanner.exact import ratio, run_sums
 from scanner.risk.pricing import OracleGraph
+from scanner.units import BPS
 
 __all__ = ["exposures", "members"]
 
@@ -35,21 +37,19 @@ def members(graph: OracleGraph, timestamp: int, names: Iterable[str] | None = No
 def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_unit: int) -> pl.DataFrame:
     """Split each position's legs at a factor, in quote: HF(x) = (A + x B) / (C + x D) when it moves by x.
 
-    ``legs`` as ``Rules.legs`` gives them; ``moved`` maps a factor to the reserves it moves (a single reserve is a
+    ``legs`` as ``Rules.legs`` gives them; ``moved`` maps a factor to the price keys it moves (a single reserve is a
     factor of one). Gives row, factor, outside_collateral A, inside_collateral B (both threshold-weighted),
     outside_debt C, inside_debt D for every position that a factor moves, factor after factor, each in order of row.
-    Positions with a leg without a price have none. Where ``legs`` has price_key, that decides what moves
-    instead of reserve.
+    Positions with a leg without a price have none. Integers are summed, so no sum depends on its order.
     """
-    if not moved:
-        return pl.DataFrame(schema=_EXPOSURES)
-    value = pl.col("value_raw").cast(pl.Float64) / base_unit
-    is_collateral = pl.col("side") == "collateral"
+    threshold = (pl.col("liquidation_threshold") * BPS).round().cast(pl.Int128)
+    value, is_collateral = pl.col("value_raw").cast(pl.Int128), pl.col("side") == "collateral"
+    nothing = pl.lit(0, pl.Int128)
     legs = legs.select(
         "row",
-        pl.col("price_key" if "price_key" in legs.columns else "reserve").alias("reserve"),
-        pl.when(is_collateral).then(value * pl.col("liquidation_threshold")).otherwise(0.0).alias("collateral"),
-        pl.when(is_collateral).then(0.0).otherwise(value).alias("debt"),
+        "price_key",
+        pl.when(is_collateral).then(value * threshold).otherwise(nothing).alias("collateral"),
+        pl.when(is_collateral).then(nothing).otherwise(value).alias("debt"),
         pl.col("value_raw").is_null().alias("unpriced"),
     )
     if legs["unpriced"].any():
@@ -57,28 +57,20 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
     if not legs["row"].is_sorted():
         legs = legs.sort("row", maintain_order=True)
     totals = _per_row(legs)
-    parts = []
-    for factor, reserves in moved.items():
-        inside = _per_row(legs.filter(pl.col("reserve").is_in(list(reserves))))
+    scales = {"collateral": base_unit * BPS, "debt": base_unit}
+    parts = [pl.DataFrame(schema=_EXPOSURES)]
+    for factor, keys in moved.items():
+        inside = _per_row(legs.filter(pl.col("price_key").is_in(list(keys))))
         inside = inside.filter((pl.col("collateral") > 0) | (pl.col("debt") > 0))
-        parts.append(inside.rename({side: f"inside_{side}" for side in _SIDES}).with_columns(factor=pl.lit(factor)))
-    split = pl.concat(parts).join(totals, on="row", how="left", validate="m:1", maintain_order="left")
-    return split.select(
-        "row",
-        "factor",
-        _rest("collateral").alias("outside_collateral"),
-        "inside_collateral",
-        _rest("debt").alias("outside_debt"),
-        "inside_debt",
-    )
+        outside = totals[totals["row"].search_sorted(inside["row"])]
+        columns = {f"inside_{side}": ratio(inside[side], scales[side]) for side in _SIDES}
+        columns |= {f"outside_{side}": ratio(outside[side] - inside[side], scales[side]) for side in _SIDES}
+        parts.append(inside.select("row", pl.lit(factor).alias("factor")).with_columns(**columns).select(*_EXPOSURES))
+    return pl.concat(parts)
 
 
 def _per_row(legs: pl.DataFrame) -> pl.DataFrame:
-    """Sum up ascending rows; polars groups what it knows to be sorted several times faster."""
-    return legs.with_columns(pl.col("row").set_sorted()).group_by("row", maintain_order=True).agg(pl.col(_SIDES).sum())
-
-
-def _rest(side: str) -> pl.Expr:
-    """Give the total less the inside; what is left by rounding alone is nothing."""
-    rest = pl.col(side) - pl.col(f"inside_{side}")
-    return pl.when(rest > pl.col(side) * 1e-12).then(rest).otherwise(0.0)
+    """Sum up ascending rows."""
+    last = (legs["row"] != legs["row"].shift(-1)).fill_null(True).arg_true()
+    sums = run_sums(last + 1, *(legs[side] for side in _SIDES))
+    return pl.DataFrame({"row": legs["row"].gather(last), **dict(zip(_SIDES, sums, strict=True))})

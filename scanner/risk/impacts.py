@@ -52,13 +52,11 @@ def impacts(
         & pl.col("trigger_answer").is_not_null()
     ).select(*POSITION_KEY, "direction", pl.col("trigger_answer").cast(pl.Int128).alias("answer"))
     is_inside = pl.col("reserve").is_in(list(inside))
+    value = pl.col("value_raw").cast(pl.Int128)  # integers: sums do not depend on their order
     held = (
         legs.filter(pl.col("side") == "collateral")
         .group_by(POSITION_KEY)
-        .agg(
-            pl.col("value_usd").filter(is_inside).sum().alias("at_risk_usd"),
-            pl.col("value_usd").sum().alias("held_usd"),
-        )
+        .agg(value.filter(is_inside).sum().alias("at_risk"), value.sum().alias("held"))
     )
     symbols = legs.select(*MARKET_KEY, "reserve", "symbol").unique([*MARKET_KEY, "reserve"], keep="first")
     per_unit = markets.select(
@@ -81,14 +79,14 @@ def impacts(
         *POSITION_KEY,
         "direction",
         "answer",
-        pl.col("at_risk_usd").fill_null(0.0),
+        (pl.col("at_risk").cast(pl.Float64) * pl.col("per_unit")).fill_null(0.0).alias("at_risk_usd"),
         _where(is_open & moves, seized).alias("seizable_usd"),
         _where(is_open & ~moves, seized).alias("beside_usd"),
         _where(~is_open, seized).alias("blocked_usd"),
         _where(is_open, repaid).alias("debt_usd"),
         pl.col("collateral_symbol").alias("asset"),
         pl.col("debt_symbol").alias("debt"),
-        _size(pl.col("held_usd").fill_null(0.0)).alias("size"),
+        _size((pl.col("held").cast(pl.Float64) * pl.col("per_unit")).fill_null(0.0)).alias("size"),
     )
 
 

@@ -145,8 +145,9 @@ class Rules(Protocol):
     def legs(self, positions: Positions, answers: Answers) -> pl.DataFrame:
         """Value each leg.
 
-        Gives row UInt32, reserve, side, scaled_raw, amount_raw, value_raw (null when unpriced), liquidation_threshold,
-        liquidation_bonus (effective; null on debt).
+        Gives row UInt32, ascending, reserve, price_key (key into ``Answers.market``: the reserve, but where something
+        else prices the leg), side, scaled_raw, amount_raw, value_raw (null when unpriced), liquidation_threshold (whole
+        basis points) and liquidation_bonus (effective; null on debt).
         """
         ...
 

@@ -28,7 +28,14 @@ __all__ = ["Loop", "make_loops"]
 
 DAY = 24 * 3600
 MAX = 2**256 - 1
-PAIRS = (("WETH", "WETH"), ("wstETH", "WETH"), ("WETH", "wstETH"), ("weETH", "WETH"), ("WBTC", "WBTC"), ("LINK", "LINK"))
+PAIRS = (
+    ("WETH", "WETH"),
+    ("wstETH", "WETH"),
+    ("WETH", "wstETH"),
+    ("weETH", "WETH"),
+    ("WBTC", "WBTC"),
+    ("LINK", "LINK"),
+)
 BORROW = "borrow(address,uint256,uint256,uint16,address)"
 
 
@@ -55,7 +62,7 @@ class _Maker:
         self.prices = {key: market.price(key) for key in ("WETH", "wstETH", "weETH", "WBTC", "LINK", "USDC", "DAI")}
 
     def hedged(self, index: int) -> Loop:
-        """Let the net of a few thousandths of a token stand against a fixed debt (falls) or a fixed collateral (rises)."""
+        """Let the net of a few thousandths of a token stand against fixed debt (falls) or fixed collateral (rises)."""
         held, owed = PAIRS[index % len(PAIRS)]
         # This e-mode lends nothing but ether. A floored average of two thresholds takes more than the thin net gives.
         averaged = self.market.kind == "3.0"

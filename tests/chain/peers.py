@@ -1,4 +1,4 @@
-"""What the tests judge the product by: the contracts' own answers through web3.py alone, and the program as users run it.
+"""What tests judge the product by: the contracts' answers through web3.py alone, and the program as users run it.
 
 ``Peer`` shares nothing with ``scanner``: addresses, ABI and decoding are its own.
 """
@@ -52,10 +52,23 @@ def _function(name: str, inputs: str = "", outputs: str = "") -> dict[str, Any]:
     }
 
 
-_RESERVE_TYPES = (
-    "uint256 uint128 uint128 uint128 uint128 uint128 uint40 uint16 address address address address "
-    "uint128 uint128 uint128"
-).split()
+_RESERVE_TYPES = [
+    "uint256",
+    "uint128",
+    "uint128",
+    "uint128",
+    "uint128",
+    "uint128",
+    "uint40",
+    "uint16",
+    "address",
+    "address",
+    "address",
+    "address",
+    "uint128",
+    "uint128",
+    "uint128",
+]
 _RESERVE_DATA = _function("getReserveData", "address", " ".join(_RESERVE_TYPES))
 _PROVIDER_ABI = [_function("getPool", "", "address")]
 _POOL_ABI = [
@@ -142,7 +155,10 @@ class Peer:
         """Give the scaled variable debt that exists, by reserve id."""
         ask = self._contract(self.pool.address, _TOKEN_ABI).functions.scaledTotalSupply()
         answers = self._aggregate([(token, ask._encode_transaction_data()) for token in self.debt_tokens.values()])
-        return {reserve: int.from_bytes(answer, "big") for reserve, (_, answer) in zip(self.debt_tokens, answers, strict=True)}
+        return {
+            reserve: int.from_bytes(answer, "big")
+            for reserve, (_, answer) in zip(self.debt_tokens, answers, strict=True)
+        }
 
 
 def _data(answer: bytes) -> Data:

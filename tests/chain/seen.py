@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby, zip_longest
 from operator import attrgetter
+from typing import Literal
 
 import polars as pl
 
@@ -96,6 +97,11 @@ class Seen:
         rows = chain(of_factors.iter_rows(), of_reserves.iter_rows())
         return [Trigger(who, path, int(answer), {"down": -1, "up": 1}[way]) for who, path, answer, way in rows]
 
+    def seizures(self) -> pl.DataFrame:
+        """Give the pairs at the triggers of factors and of the group; frame SEIZURES."""
+        of_group = self.stables.frames["seizures"].filter(pl.col("factor") == "stables")
+        return pl.concat([self.result.frames["seizures"].filter(pl.col("factor") != "now"), of_group])
+
     def never(self) -> list[tuple[str, str]]:
         """Give (account, factor) that the scan says never breaks."""
         points = self.result.frames["liquidation_points"]
@@ -142,8 +148,14 @@ class Seen:
         return set(legs.filter(pl.col("symbol").is_in(symbols))["position"])
 
 
-def look(market: DevMarket, toolchain: Toolchain, index: pathlib.Path, loops: Sequence[Loop] = ()) -> Seen:
-    """Scan the newest block: all factors, all single reserves, and the group ``stables``.
+def look(
+    market: DevMarket,
+    toolchain: Toolchain,
+    index: pathlib.Path,
+    loops: Sequence[Loop],
+    extent: Literal["factors", "accounts"] = "accounts",
+) -> Seen:
+    """Scan the newest block: all factors, the group ``stables`` and, unless told otherwise, all single reserves.
 
     What follows a feed without saying so (wiring ``hidden``) is held by the prober, as the scan holds it.
     """
@@ -154,7 +166,7 @@ def look(market: DevMarket, toolchain: Toolchain, index: pathlib.Path, loops: Se
         index_file=index,
         verify="none",
     )
-    result = scanner.scan(options, extent="accounts")
+    result = scanner.scan(options, extent=extent)
     stables = scanner.scan(options, extent="factor", factor="stables")
     assert result.snapshot.complete
     hidden = {i.source: market.price(i.key) for i in market.reserves.values() if i.spec.wiring == "hidden"}
@@ -164,7 +176,9 @@ def look(market: DevMarket, toolchain: Toolchain, index: pathlib.Path, loops: Se
     return Seen(market, prober, result, stables, loops, graph, prices, collateral)
 
 
-def _collateral(market: DevMarket, accounts: Sequence[str]) -> tuple[OracleGraph, Mapping[str, int], Mapping[str, list[Leg]]]:
+def _collateral(
+    market: DevMarket, accounts: Sequence[str]
+) -> tuple[OracleGraph, Mapping[str, int], Mapping[str, list[Leg]]]:
     aave = AaveV3()
     with open_reader(market.anvil.url) as reader:
         read = aave.read_market(reader, market.root, "devchain")

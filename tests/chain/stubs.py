@@ -6,8 +6,7 @@ stay as they are: what comes back is the pool's own ``getUserAccountData``.
 
 from __future__ import annotations
 
-from array import array
-import sys
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +96,7 @@ ARGUMENTS = ("address", "address[]", "uint256[]", "address[]", "int256[]", "addr
 
 @dataclass(frozen=True)
 class Path:
-    """Feeds (address to today's answer, the reference first) that move in one ratio, and what overrides put them there."""
+    """Feeds (address to today's answer, the reference first) that move in one ratio, and the overrides for it."""
 
     feeds: Mapping[str, int]
     overrides: Mapping[str, Mapping[str, Any]]
@@ -148,8 +147,7 @@ class Prober:
             timestamp, part = decode(["uint256", "bytes"], bytes.fromhex(raw[2:]))
             assert timestamp == self.timestamp
             seen += part[: len(packed) // 4]
-        averages = array("H", bytes(byte for i in range(0, len(seen), 4) for byte in (seen[i + 3], seen[i + 2])))
-        return Probes(seen[0::4], averages)
+        return Probes(seen[0::4], [average for (average,) in struct.iter_unpack(">xxH", seen)])
 
 
 def source_override(oracle: str, asset: str, source: str) -> dict[str, dict[str, dict[str, str]]]:

@@ -368,7 +368,7 @@ def test_unknown_revisions_are_refused_unless_asked_for(market36: DevMarket) -> 
             answer = {POOL.call(market36.pool, "POOL_REVISION"): revision.to_bytes(32, "big")}
             with pytest.raises(UnknownRevisionError, match=f"POOL_REVISION {revision}; there are rules for 1 to 11"):
                 AAVE.read_market(Bent(chain, answer), market36.root, "dev")
-            read = AaveV3(newest_for_unknown=True).read_market(Bent(chain, answer), market36.root, "dev")
+            read = AAVE.read_market(Bent(chain, answer), market36.root, "dev", newest_for_unknown=True)
             assert (read.revision, detail_of(read).revision) == (revision, 11)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -47,16 +47,6 @@ def differences(result: ScanResult, truth: dict[str, Data | None]) -> list[str]:
     return found
 
 
-def holders_of(result: ScanResult, reserves: Iterable[str]) -> set[str]:
-    legs = result.frames["legs"]
-    return set(legs.filter(pl.col("reserve").is_in(list(reserves)))["position"])
-
-
-def zero_priced(market: DevMarket) -> list[str]:
-    """List the reserves whose oracle answers 0: to the contract they are worthless, to us unpriced."""
-    return [str(info.id) for info in market.reserves.values() if info.spec.wiring == "zero"]
-
-
 def debt_read(result: ScanResult) -> dict[str, int]:
     """Sum the scaled variable debt of the legs by reserve, in Python integers."""
     totals = dict.fromkeys(result.frames["reserves"]["reserve"].to_list(), 0)
@@ -71,10 +61,6 @@ def check(result: ScanResult, market: DevMarket, known: list[str]) -> None:
     peer = Peer(market, result.snapshot.block_number)
     read = result.frames["accounts"]["position"].to_list()
     truth = peer.account_data(list(dict.fromkeys([*read, *known])))
-    worthless = holders_of(result, zero_priced(market))
-    unpriced = set(result.frames["accounts"].filter(pl.col("status") == "unpriced")["position"])
-    assert unpriced == {name for name in read if truth[name] is None or name in worthless}
-    truth |= dict.fromkeys(worthless)
     assert differences(result, truth) == []
 
     indebted = {name for name in known if (data := truth[name]) is None or data.debt}

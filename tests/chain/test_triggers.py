@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby, pairwise
 from operator import attrgetter
+from typing import Any
 
+import polars as pl
 import pytest
+from eth_utils.crypto import keccak
 
+import scanner
 from scanner.devchain import DevMarket
 from scanner.devchain.toolchain import Toolchain
+from scanner.devchain.tx import calldata
+from scanner.units import WAD
+from tests.chain.conftest import Rollback
 from tests.chain.loops import make_loops
 from tests.chain.seen import Seen, Trigger, look, spread
 from tests.chain.stubs import BELOW, HEALTHY
+from tests.chain.test_liquidations import CALL, LIQUIDATOR, MAX, assert_refused, equip, execute, refusal
 
 pytestmark = pytest.mark.chain
 
 LOOPS = 60
 RANDOM = 200
-FACTORS, RESERVES = 300, 220  # accounts, one trigger each
+EMODES, FACTORS, RESERVES = 50, 250, 220  # accounts, one trigger each
 BEYOND = 250
+LIQUIDATIONS = 30  # on each kind of market
+BLOCKED = 4  # by each reason
+HEALTHY_ERROR = {"3.6": "HealthFactorNotBelowThreshold()", "3.0": "45"}
 WINDOW = 1500  # units; the noise of a hedged loop spans a few hundred to a few thousand
 
 
@@ -65,10 +77,14 @@ def between(seen: Seen, trigger: Trigger, count: int, rng: random.Random) -> lis
 def sample(seen: Seen) -> list[Trigger]:
     """Take a factor's trigger of some accounts and a single reserve's of others."""
     taken: set[str] = set()
-    alone = [trigger.path.startswith("reserve:") for trigger in seen.triggers()]
-    pairs = list(zip(seen.triggers(), alone, strict=True))
-    chosen = spread([t for t, one in pairs if not one], FACTORS, taken)
-    return chosen + spread([t for t, one in pairs if one], RESERVES, taken)
+    in_emode = seen.in_emode()
+    of_factors = [trigger for trigger in seen.triggers() if not trigger.path.startswith("reserve:")]
+    of_reserves = [trigger for trigger in seen.triggers() if trigger.path.startswith("reserve:")]
+    return [
+        *spread([trigger for trigger in of_factors if trigger.account in in_emode], EMODES, taken),
+        *spread(of_factors, FACTORS, taken),
+        *spread(of_reserves, RESERVES, taken),
+    ]
 
 
 def crossings(average: Callable[[int], int], low: int, high: int) -> Iterator[int]:
@@ -87,7 +103,8 @@ def ends(seen: Seen, trigger: Trigger, answers: Sequence[int]) -> list[int]:
     """Give the ends of the segments of one average threshold between some answers, and a few units around each."""
     average = cache(seen.average(trigger.account, trigger.path))
     found = {end for low, high in pairwise(sorted(answers)) for end in crossings(average, low, high)}
-    return sorted({end + d for end in found for d in range(-2, 3)} & set(range(min(answers), max(answers) + 1)))
+    around = {end + d for end in found for d in (-1, 0, 1)}
+    return sorted(answer for answer in around if min(answers) <= answer <= max(answers))
 
 
 def test_every_trigger_is_the_edge_of_health(seen: Seen) -> None:
@@ -111,7 +128,6 @@ def test_nothing_breaks_between_today_and_the_trigger(seen: Seen) -> None:
         if seen.market.kind == "3.0":  # no step of the pool's average lies between two answers that are no neighbours
             steps = zip(pairwise(wanted[trigger]), pairwise(averages), strict=True)
             assert all(high - low == 1 for (low, high), (before, after) in steps if before != after), trigger
-    print(seen.market.kind, sum(map(len, wanted.values())), len(wanted))
     accounts = {trigger.account for trigger in wanted}
     assert len(accounts) >= 500
     falls = {t.account for t in wanted if t.step < 0}
@@ -147,5 +163,121 @@ def test_the_first_of_many_crossings_is_found(seen: Seen) -> None:
     found = ask(seen, beyond)
     assert all(verdicts[0] == BELOW for verdicts, _ in found.values())
     returned = {trigger.account for trigger, (verdicts, _) in found.items() if HEALTHY in verdicts}
-    print(seen.market.kind, len(returned), sum(map(len, safe.values())), sum(map(len, beyond.values())), [l.kind for l in seen.loops if l.address not in returned])
     assert len(returned) >= 50
+
+
+def call_for(market: DevMarket, pair: Mapping[str, Any]) -> dict[str, str]:
+    """Offer all that a pair takes; where dust may be left behind, exactly what the scan says."""
+    assets = {str(info.id): info.asset for info in market.reserves.values()}
+    offer = int(pair["repay_raw"]) if pair["branch"] == "dust" else MAX
+    pairing = (assets[pair["collateral_reserve"]], assets[pair["debt_reserve"]])
+    data = calldata(CALL, *pairing, pair["position"], offer, False)
+    return {"from": LIQUIDATOR, "to": market.pool, "data": "0x" + data.hex(), "gas": hex(10**8), "gasPrice": "0x0"}
+
+
+def move(seen: Seen, path: str, answer: int) -> None:
+    """Really set the feeds of a path, the reference to this answer."""
+    names = {address.lower(): name for name, address in seen.market.feeds.items()}
+    start = seen.paths[path].start
+    for feed, today in seen.paths[path].feeds.items():
+        seen.market.set_price(names[feed], today * answer // start)
+    assert seen.market.timestamp == seen.prober.timestamp
+
+
+def movable(seen: Seen, pairs: pl.DataFrame) -> list[tuple[Trigger, list[dict[str, Any]]]]:
+    """Put the triggers of factors that can really be set, account by account, beside their pairs among ``pairs``.
+
+    Without the holders of what follows a feed in secret: the scan holds it, the chain does not.
+    """
+    feeds, hidden = set(seen.market.feeds.values()), seen.holders("osETH")
+    by_key: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for pair in pairs.rows(named=True):
+        by_key.setdefault((pair["position"], pair["factor"]), []).append(pair)
+    found = [t for t in seen.triggers() if (t.account, t.path) in by_key and t.account not in hidden]
+    found = [t for t in found if feeds.issuperset(seen.paths[t.path].feeds)]
+    return [(t, by_key[t.account, t.path]) for t in spread(found, len(found), set())]
+
+
+def status_of(market: DevMarket, account: str) -> tuple[str, str | None]:
+    """Scan one account at the newest block; give status and blocked_by."""
+    result = scanner.scan(
+        rpc_urls=[market.anvil.url],
+        markets=[market.root],
+        from_block=market.first_block,
+        only=[account],
+        verify="all",
+        extent="factor",
+    )
+    status: tuple[str, str | None] = result.frames["accounts"].select("status", "blocked_by").row(0)
+    return status
+
+
+def is_healthy(market: DevMarket, account: str) -> bool:
+    return market.account_data([account])[0].health_factor >= WAD
+
+
+def assert_says(market: DevMarket, call: dict[str, str], error: str) -> None:
+    said = refusal(market, call)
+    assert (f": {error} " if market.kind == "3.0" else keccak(text=error)[:4].hex()) in said, said
+
+
+def test_a_liquidation_passes_at_the_trigger_and_not_a_unit_before(seen: Seen, rollback: Rollback) -> None:
+    market = rollback(seen.market)
+    equip(market)
+    pairs = seen.seizures().filter(pl.col("best") & pl.col("blocked_by").is_null())
+    chosen = movable(seen, pairs)[:LIQUIDATIONS]
+    for trigger, (pair,) in chosen:
+        before, call = market.snapshot(), call_for(market, pair)
+        move(seen, trigger.path, trigger.answer - trigger.step)
+        assert is_healthy(market, trigger.account)
+        assert_says(market, call, HEALTHY_ERROR[market.kind])
+        assert int(execute(market, [call])[0]["status"], 16) == 0
+        move(seen, trigger.path, trigger.answer)
+        assert not is_healthy(market, trigger.account)
+        assert int(execute(market, [call])[0]["status"], 16) == 1, trigger
+        market.revert(before)
+        market.hold_clock(held=True)
+    assert len(chosen) == LIQUIDATIONS
+    assert min(sum(t.step == step for t, _ in chosen) for step in (-1, 1)) >= 5
+
+
+def test_blocked_accounts_are_refused_on_both_sides_and_shown_blocked(seen: Seen, rollback: Rollback) -> None:
+    market = rollback(seen.market)
+    equip(market)
+    stopped = seen.seizures().filter(pl.col("blocked_by").is_not_null().all().over("position", "factor"))
+    reasons: Counter[str] = Counter()
+    for trigger, pairs in movable(seen, stopped):
+        expected = next(pair["blocked_by"] for pair in pairs if pair["best"])
+        if reasons[expected] == BLOCKED:
+            continue
+        before = market.snapshot()
+        move(seen, trigger.path, trigger.answer - trigger.step)
+        assert is_healthy(market, trigger.account)
+        assert all(refusal(market, call_for(market, pair)) for pair in pairs)
+        move(seen, trigger.path, trigger.answer)
+        assert status_of(market, trigger.account) == ("blocked", expected)
+        for pair in pairs:
+            assert_refused(market, call_for(market, pair), pair["blocked_by"])
+            assert int(execute(market, [call_for(market, pair)])[0]["status"], 16) == 0
+        reasons[expected] += 1
+        market.revert(before)
+        market.hold_clock(held=True)
+    assert reasons == dict.fromkeys(("paused", "grace") if market.kind == "3.6" else ("paused",), BLOCKED)
+
+
+def test_a_fallen_sentinel_refuses_on_both_sides(seen: Seen, rollback: Rollback) -> None:
+    market = rollback(seen.market)
+    equip(market)
+    market.set_sentinel(down=True)
+    free = seen.seizures().filter(pl.col("blocked_by").is_null().all().over("position", "factor"))
+    for trigger, (pair,) in movable(seen, free.filter("best"))[:BLOCKED]:
+        before, call = market.snapshot(), call_for(market, pair)
+        move(seen, trigger.path, trigger.answer - trigger.step)
+        assert is_healthy(market, trigger.account)
+        assert int(execute(market, [call])[0]["status"], 16) == 0
+        move(seen, trigger.path, trigger.answer)
+        assert status_of(market, trigger.account) == ("blocked", "sentinel")
+        assert_refused(market, call, "sentinel")
+        assert int(execute(market, [call])[0]["status"], 16) == 0
+        market.revert(before)
+        market.hold_clock(held=True)

@@ -64,7 +64,8 @@ def read_market(chain: Reader, root: str, name: str, slug: str, *, newest_for_un
     if not known and not newest_for_unknown:
         raise UnknownRevisionError(
             f"pool {base.pool} says POOL_REVISION {base.revision}; there are rules for"
-            f" {min(KNOWN_REVISIONS)} to {_NEWEST}"
+            f" {min(KNOWN_REVISIONS)} to {_NEWEST}. --verify all tries the newest and compares every account with"
+            " the contract"
         )
     revision = base.revision if known else _NEWEST
     terms = _read_terms(chain, base, revision)
@@ -83,6 +84,7 @@ def read_market(chain: Reader, root: str, name: str, slug: str, *, newest_for_un
         skipped=skipped_frame(key, refused),
         answers=prices.answers,
         detail=detail,
+        warnings=() if known else (f"pool revision {base.revision} is unknown; the rules are those of {_NEWEST}",),
     )
 
 

@@ -7,27 +7,26 @@ base units, the contract's health factor is below one exactly where the score is
     up to revision 8   P - D + D // (2 * 10^18),   P = percentMul(V, W // V), the average floored to a basis point
 
 Prices are straight lines but for a known error (``risk.affine``), so a sum of values anywhere between two samples is
-at least the smaller of the two less the noise of its legs. Where two sides move, the second bound takes each side at
-its worse end; it is exact where nothing moves in between.
+at least the smaller of the two less the noise of its legs. The second bound takes what rises and what falls with the
+moving integer each at its worse end; it is exact where nothing moves in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import polars as pl
 
-from scanner.exact import mul_div_down, mul_div_up, to_float
-from scanner.protocols.aave_v3.amounts import leg_amounts
+from scanner.exact import run_sums, to_float
 from scanner.protocols.aave_v3.detail import AaveDetail, emode_price_key
-from scanner.protocols.aave_v3.probe_legs import Group, moving_legs
+from scanner.protocols.aave_v3.probe_legs import Move, MovingLegs, value_of
 from scanner.risk.affine import linearity
 from scanner.risk.rules import Answers, Positions, PricePath
 from scanner.risk.triggers import upper_limit
 from scanner.units import BPS, WAD
 
-__all__ = ["AaveProbe", "make_probe"]
+__all__ = ["AaveProbe"]
 
 _RISING_ZERO: Final = 1  # bits of ``zeros``: a rising, a falling price is zero and the contract reverts
 _FALLING_ZERO: Final = 2
@@ -45,120 +44,127 @@ _TWO_WAD: Final = _constant(2 * WAD)
 _HALF_UP_LOSS: Final = _constant(4999)  # 10^4 * percentMul(V, a) >= V * a - 4999
 
 
-def make_probe(
-    detail: AaveDetail, timestamp: int, positions: Positions, path: PricePath, answers: Answers
-) -> AaveProbe:
-    """Prepare exact health along a path, up to the largest value that triggers are sought at."""
-    return AaveProbe(positions, detail, timestamp, path, answers, upper_limit(path))
-
-
 class AaveProbe:
-    """Positions of one market along one path; see ``risk.rules.HealthProbe``.
+    """Positions of one market along paths; see ``risk.rules.HealthProbe``.
 
     Samples have V, W, D, the parts of them that fall when the moving integer rises (V-, W-, D-, only where there are
-    any) and zeros. ``limit`` is the largest value that will be asked for; ``legs`` the answer of ``leg_amounts`` where
-    the caller has it.
+    any) and zeros. ``legs`` is the answer of ``leg_amounts``, stable debt joined to variable debt.
     """
 
     def __init__(
         self,
         positions: Positions,
         detail: AaveDetail,
-        timestamp: int,
-        path: PricePath,
+        legs: pl.DataFrame,
+        paths: Sequence[PricePath],
+        items: pl.DataFrame,
         answers: Answers,
-        limit: int,
-        legs: pl.DataFrame | None = None,
     ) -> None:
-        shape = linearity(path, limit)
-        legs = leg_amounts(positions, detail, timestamp) if legs is None else legs
-        legs = legs.filter(~pl.col("row").is_in(_mode_unpriced(positions, detail, path, answers).implode()))
-        self._path, self._averaged, self._breaks = path, not detail.exact_balances, shape.breaks
-        self._legs = moving_legs(
-            legs, positions.accounts.height, path, answers, limit, shape.errors, detail.exact_balances
+        self._averaged = not detail.exact_balances
+        self._moves: list[Move] = []
+        self._breaks: list[tuple[int, ...]] = [()] * len(paths)
+        for index in items["path"].unique().sort():
+            self._breaks[index] = self._add(index, paths[index])
+        self._legs = MovingLegs(
+            legs,
+            items,
+            self._moves,
+            answers,
+            debt_rounds_up=detail.exact_balances,
+            void=_mode_unpriced(positions, detail, paths, items, answers),
         )
-        self._falls = any(not group.rising for group in self._legs.groups)
+        self._falls = not all(move.rising for move in self._moves)
+
+    def _add(self, index: int, path: PricePath) -> tuple[int, ...]:
+        """Describe the prices of a path; gives its breaks."""
+        limit = upper_limit(path)
+        shape, ends = linearity(path, limit), pl.Series([1, limit], dtype=pl.Int128)
+        for key in sorted(path.reserves):
+            largest = max(path.answer(key, ends).to_list())
+            self._moves.append(
+                Move(index, key, path, key in shape.moving, path.increasing(key), largest, shape.errors.get(key))
+            )
+        return shape.breaks
 
     @property
-    def breaks(self) -> Sequence[int]:
+    def breaks(self) -> Sequence[Sequence[int]]:
         return self._breaks
 
     @property
     def unsolved(self) -> pl.Series:
         return self._legs.too_large
 
-    def sample(self, row: pl.Series, moving: pl.Series) -> pl.DataFrame:
-        """Value positions at values of the moving integer; positions without moving legs are all zeros."""
+    def sample(self, item: pl.Series, moving: pl.Series) -> pl.DataFrame:
+        """Value items at values of the moving integer; items without moving legs have what stays."""
+        legs = self._legs
+        at, leg, ends = legs.of(item)
+        is_debt, move = legs.is_debt.gather(leg), legs.move.gather(leg)
+        price = self._prices(move, moving.gather(at))
+        up = None if self._averaged else is_debt
+        value = value_of(legs.amount.gather(leg), price, legs.unit.gather(leg), up)
+        parts = {
+            "V": _ZERO.zip_with(is_debt, value),
+            "W": value * legs.threshold.gather(leg),
+            "D": value.zip_with(is_debt, _ZERO),
+        }
+        fixed = {"V": legs.value, "W": legs.weighted, "D": legs.debt}
         sums = {
-            "V": self._legs.value.gather(row),
-            "W": self._legs.weighted.gather(row),
-            "D": self._legs.debt.gather(row),
+            name: fixed[name].gather(item) + total
+            for name, total in zip(parts, run_sums(ends, *parts.values()), strict=True)
         }
         if self._falls:
-            sums |= {f"{name}-": pl.zeros(row.len(), dtype=pl.Int128, eager=True) for name in ("V", "W", "D")}
-        zeros = pl.zeros(row.len(), dtype=pl.UInt8, eager=True)
-        for group in self._legs.groups:
-            here = group.at.gather(row)
-            found = here.is_not_null().arg_true()
-            if found.len():
-                zeros = self._add(group, here.gather(found), found, moving.gather(found), sums, zeros)
-        return pl.DataFrame({**sums, "zeros": zeros})
+            falling = pl.Series([not m.rising for m in self._moves], dtype=pl.Boolean).gather(move)
+            down = run_sums(ends, *(part.zip_with(falling, _ZERO) for part in parts.values()))
+            sums |= {f"{name}-": total for name, total in zip(parts, down, strict=True)}
+        return pl.DataFrame({**sums, "zeros": self._zeros(item.len(), at, move, price)})
 
-    def _add(
-        self,
-        group: Group,
-        legs: pl.Series,
-        found: pl.Series,
-        moving: pl.Series,
-        sums: dict[str, pl.Series],
-        zeros: pl.Series,
-    ) -> pl.Series:
-        """Add the values of a group's legs to the sums; gives the zeros with those of this price."""
-        price = self._path.answer(group.key, moving)
-        amount = group.amount.gather(legs)
-        up = group.is_debt and not self._averaged
-        value = (mul_div_up if up else mul_div_down)(amount, price, group.unit)
-        parts = {"D": value} if group.is_debt else {"V": value, "W": value * group.threshold.gather(legs)}
-        for name, part in parts.items():
-            for column in (name,) if group.rising else (name, f"{name}-"):
-                sums[column] = sums[column].scatter(found, sums[column].gather(found) + part)
+    def _prices(self, move: pl.Series, moving: pl.Series) -> pl.Series:
+        """Give the oracle's answer of each leg."""
+        bent = pl.Series([not m.is_moving for m in self._moves], dtype=pl.Boolean).gather(move).arg_true()
+        if not bent.len():
+            return moving
+        frame = pl.DataFrame({"at": bent, "move": move.gather(bent), "moving": moving.gather(bent)})
+        parts = frame.partition_by("move", as_dict=True, include_key=False)
+        answers = [self._moves[m].along.answer(self._moves[m].key, part["moving"]) for (m,), part in parts.items()]
+        return moving.clone().scatter(pl.concat([part["at"] for part in parts.values()]), pl.concat(answers))
+
+    def _zeros(self, height: int, at: pl.Series, move: pl.Series, price: pl.Series) -> pl.Series:
+        zeros = pl.zeros(height, dtype=pl.UInt8, eager=True)
         none = (price <= 0).arg_true()
         if not none.len():
             return zeros
-        bit = pl.Series([_RISING_ZERO if group.rising else _FALLING_ZERO], dtype=pl.UInt8)
-        at = found.gather(none)
-        return zeros.scatter(at, zeros.gather(at) | bit)
+        rising = pl.Series([m.rising for m in self._moves], dtype=pl.Boolean).gather(move.gather(none))
+        for bit, here in ((_RISING_ZERO, rising), (_FALLING_ZERO, ~rising)):
+            rows = at.gather(none).filter(here)
+            zeros = zeros.scatter(rows, zeros.gather(rows) | pl.Series([bit], dtype=pl.UInt8))
+        return zeros
 
     def liquidatable(self, sample: pl.DataFrame) -> pl.Series:
         """Say whether the contract's health factor is below one; it reverts where a price is zero."""
-        return (self._score(sample["V"], sample["W"], sample["D"]) < 0) & (sample["zeros"] == 0)
+        return (self._score(sample) < 0) & (sample["zeros"] == 0)
 
-    def may_break(self, row: pl.Series, low: pl.DataFrame, high: pl.DataFrame) -> pl.Series:
+    def may_break(self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame) -> pl.Series:
         """Say whether the health factor may be below one between two samples, given that no price bends there."""
-        noise = self._legs.noise.gather(row)
-        value, weighted, debt = (_worse(name, low, high) for name in ("V", "W", "D"))
+        noise = self._legs.noise.gather(item)
+        value, weighted, debt = _worst("V", near, far), _worst("W", near, far), _worst("D", near, far)
         if self._averaged:
-            average = self._least_average(row, low, high, noise, weighted)
-            proven = (_percent_mul(value, average) - debt + debt // _TWO_WAD >= 0) | _above(
-                low["V"] * average - low["D"] * _BPS, high["V"] * average - high["D"] * _BPS, noise + _HALF_UP_LOSS
-            )
-            proven |= _above(
-                low["W"] - low["V"] - low["D"] * _BPS, high["W"] - high["V"] - high["D"] * _BPS, noise + _HALF_UP_LOSS
-            )
+            average, loss = self._least_average(item, near, far, noise, weighted), noise + _HALF_UP_LOSS
+            proven = _percent_mul(value, average) - debt + debt // _TWO_WAD >= 0
+            proven |= _above(*(s["V"] * average - s["D"] * _BPS for s in (near, far)), loss)
+            proven |= _above(*(s["W"] - s["V"] - s["D"] * _BPS for s in (near, far)), loss)
         else:
-            proven = (self._score(value, weighted, debt) >= 0) | _above(
-                self._score(low["V"], low["W"], low["D"]), self._score(high["V"], high["W"], high["D"]), noise
-            )
-        dead = (high["zeros"] & _RISING_ZERO != 0) | (low["zeros"] & _FALLING_ZERO != 0)
-        return ~(proven | dead)
+            proven = weighted - debt * _BPS + debt // _TWO_WAD >= 0
+            proven |= _above(self._score(near), self._score(far), noise)
+        # A price that is zero at the end where it is larger is zero all along, and then at both ends.
+        return ~(proven | (near["zeros"] & far["zeros"] != 0))
 
     def guesses(
-        self, row: pl.Series, near: pl.DataFrame, far: pl.DataFrame, width: pl.Series
+        self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame, width: pl.Series
     ) -> tuple[pl.Series, pl.Series]:
         """Guess the roots of the lines that bound the score; on floored averages also where the average steps."""
-        noise = to_float(self._legs.noise.gather(row)).fill_null(0.0)
+        noise = to_float(self._legs.noise.gather(item)).fill_null(0.0)
         if not self._averaged:
-            here, there = (to_float(self._score(s["V"], s["W"], s["D"])) for s in (near, far))
+            here, there = to_float(self._score(near)), to_float(self._score(far))
             return _around(here, here, there, there, width, noise)
         averages = [_average(s["V"], s["W"]) for s in (near, far)]
         flat = averages[0] == averages[1]
@@ -176,44 +182,54 @@ class AaveProbe:
         step = step.set(steps[0] == steps[1], None)
         return (step - margin).zip_with(inside, first), (step + margin).zip_with(inside, second)
 
-    def _score(self, value: pl.Series, weighted: pl.Series, debt: pl.Series) -> pl.Series:
+    def _score(self, sample: pl.DataFrame) -> pl.Series:
+        value, weighted, debt = (sample[name] for name in ("V", "W", "D"))
         if not self._averaged:
             return weighted - debt * _BPS + debt // _TWO_WAD
         return _percent_mul(value, _average(value, weighted)) - debt + debt // _TWO_WAD
 
     def _least_average(
-        self, row: pl.Series, low: pl.DataFrame, high: pl.DataFrame, noise: pl.Series, weighted: pl.Series
+        self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame, noise: pl.Series, weighted: pl.Series
     ) -> pl.Series:
         """Give a lower bound of the floored average threshold between two samples.
 
         At least the smaller of both ends where all that moves has one threshold; else what two lines W - a V, or the
         least W over the most V, prove.
         """
-        ends = [_average(s["V"], s["W"]) for s in (low, high)]
-        lines = [_average(s["V"], s["W"] - noise) for s in (low, high)]
-        most = high["V"]
-        if self._falls:
-            most = high["V"] - high["V-"] + low["V-"]
-        box = _average(most, weighted)
+        ends = [_average(s["V"], s["W"]) for s in (near, far)]
+        lines = [_average(s["V"], s["W"] - noise) for s in (near, far)]
+        box = _average(_bound("V", near, far, _most), weighted)
         line = _least(*lines).fill_null(0)
         proven = box.zip_with(box > line, line)
-        return _least(*ends).zip_with(self._legs.one_way.gather(row), proven)
+        return _least(*ends).zip_with(self._legs.one_way.gather(item), proven)
 
 
-def _mode_unpriced(positions: Positions, detail: AaveDetail, path: PricePath, answers: Answers) -> pl.Series:
-    """List the rows whose e-mode has an own price that reverts: the contract asks for it before it looks at legs."""
-    priced = {*answers.market, *path.reserves}
-    modes = [c for c, mode in detail.emodes.items() if mode.price_source and emode_price_key(c) not in priced]
-    if not modes or not detail.legacy_emode:
-        return positions.accounts["row"].clear()
-    return positions.accounts.filter(pl.col("emode_category").is_in(modes))["row"]
+def _mode_unpriced(
+    positions: Positions, detail: AaveDetail, paths: Sequence[PricePath], items: pl.DataFrame, answers: Answers
+) -> pl.Series:
+    """Mark items whose e-mode has an own price that reverts: the contract asks for it before it looks at legs."""
+    void = pl.repeat(False, items.height, dtype=pl.Boolean, eager=True)
+    modes = [c for c, mode in detail.emodes.items() if mode.price_source] if detail.legacy_emode else []
+    dead = [c for c in modes if emode_price_key(c) not in answers.market]
+    if dead:
+        category = positions.accounts["emode_category"].gather(items["row"])
+        for index, path in enumerate(paths):
+            held = [c for c in dead if emode_price_key(c) not in path.reserves]
+            void |= (items["path"] == index) & category.is_in(held)
+    return void
 
 
-def _worse(name: str, low: pl.DataFrame, high: pl.DataFrame) -> pl.Series:
-    """Give the least collateral or the most debt between two samples, each price at its own end."""
-    rising, falling = (high, low) if name == "D" else (low, high)
-    part = f"{name}-"
-    return rising[name] - rising[part] + falling[part] if part in rising.columns else rising[name]
+def _bound(name: str, near: pl.DataFrame, far: pl.DataFrame, extreme: Callable[..., pl.Series]) -> pl.Series:
+    """Bound a sum between two samples: its rising and its falling part are extreme at one of the ends each."""
+    falling = f"{name}-"
+    if falling not in near.columns:
+        return extreme(near[name], far[name])
+    return extreme(*(s[name] - s[falling] for s in (near, far))) + extreme(near[falling], far[falling])
+
+
+def _worst(name: str, near: pl.DataFrame, far: pl.DataFrame) -> pl.Series:
+    """Give the least collateral or the most debt between two samples."""
+    return _bound(name, near, far, _most if name == "D" else _least)
 
 
 def _average(value: pl.Series, weighted: pl.Series) -> pl.Series:
@@ -228,6 +244,10 @@ def _percent_mul(value: pl.Series, bps: pl.Series) -> pl.Series:
 
 def _least(a: pl.Series, b: pl.Series) -> pl.Series:
     return a.zip_with(a < b, b)
+
+
+def _most(a: pl.Series, b: pl.Series) -> pl.Series:
+    return a.zip_with(a > b, b)
 
 
 def _above(low: pl.Series, high: pl.Series, noise: pl.Series) -> pl.Series:

@@ -1,191 +1,169 @@
-"""Legs of the positions that a price path moves, split into sums that stay and groups that move. Pure."""
+"""Legs of positions along price paths: sums of those that stay, a list of those that move. Pure.
+
+An item is one position on one path.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
-from scanner.exact import mul_div_down, mul_div_up, sum_by
+from scanner.exact import mul_div_down, run_sums, to_float
+from scanner.protocols.aave_v3.amounts import mul_div_for
 from scanner.protocols.aave_v3.detail import COLLATERAL
 from scanner.risk.rules import Answers, PricePath
 from scanner.units import BPS
 
-__all__ = ["Group", "MovingLegs", "moving_legs"]
+__all__ = ["Move", "MovingLegs", "value_of"]
 
 _TOO_LARGE: Final = 2.0**105  # base units; below it no sum of weighted values comes near 2^127
-_ROUNDING: Final = 10.0  # units of noise beside that of the legs: the quotient of D, and float arithmetic
+_ROUNDING: Final = 10  # units of noise beside that of the legs: the quotient of D, and float arithmetic
+_ZERO: Final = pl.Series([0], dtype=pl.Int128)
 
 
 @dataclass(frozen=True)
-class Group:
-    """Moving legs of one price, unit and side; at most one per position."""
+class Move:
+    """One price along one path."""
 
+    path: int  # index of the path
     key: str
-    unit: int
-    is_debt: bool
-    rising: bool  # the price never falls when the moving integer rises
-    at: pl.Series  # per position UInt32: index into the columns below, null without such a leg
-    amount: pl.Series  # Int128
-    threshold: pl.Series  # Int128, basis points; 0 on debt and on collateral that does not count
+    along: PricePath
+    is_moving: bool  # it is the moving integer itself
+    rising: bool  # it never falls when the moving integer rises
+    largest: int
+    error: float | None  # how far it is from a line, as in ``risk.affine``; None: unknown
 
 
-@dataclass(frozen=True)
+def value_of(amount: pl.Series, price: pl.Series, unit: pl.Series, up: pl.Series | None) -> pl.Series:
+    """Give amount · price / unit, rounded down, and up where ``up`` is."""
+    return mul_div_down(amount, price, unit) if up is None else mul_div_for(up, amount, price, unit)
+
+
 class MovingLegs:
-    """What a probe samples. All columns are per position; positions that no price moves hold zeros.
+    """What a probe samples.
 
-    ``value``, ``weighted``, ``debt``: sums over the legs that stay (Int128). ``noise``: what floors can take from a sum
-    of weighted values (Int128; null: unknown). ``one_way``: the average threshold goes one way along the path.
+    Per item: ``value``, ``weighted``, ``debt``, sums over the legs that stay (Int128); ``noise``, what floors can
+    take from a sum of weighted values (Int128, null: unknown); ``one_way``, whether the average threshold goes one
+    way along the path; ``too_large``. Per moving leg: ``move`` (index into moves), ``amount``, ``unit``, ``threshold``
+    (Int128, basis points; 0 on debt and on collateral that does not count), ``is_debt``.
     """
 
-    groups: tuple[Group, ...]
-    value: pl.Series
-    weighted: pl.Series
-    debt: pl.Series
-    noise: pl.Series
-    one_way: pl.Series
-    too_large: pl.Series
+    def __init__(
+        self,
+        legs: pl.DataFrame,
+        items: pl.DataFrame,
+        moves: Sequence[Move],
+        answers: Answers,
+        *,
+        debt_rounds_up: bool,
+        void: pl.Series,
+    ) -> None:
+        """Split the answer of ``leg_amounts`` (rows ascending) for ``items`` (path, row).
 
-
-def moving_legs(
-    legs: pl.DataFrame,
-    height: int,
-    path: PricePath,
-    answers: Answers,
-    limit: int,
-    errors: Mapping[str, float],
-    debt_rounds_up: bool,
-) -> MovingLegs:
-    """Split the answer of ``leg_amounts``; ``errors`` as in ``risk.affine``, ``limit`` the largest moving value.
-
-    Positions with a leg that stays and has no price hold zeros: the contract reverts. So do those that are too large.
-    """
-    touched = legs.filter(pl.col("price_key").is_in(list(path.reserves)))["row"].unique()
-    legs = _prepared(legs.filter(_one_of(touched)), path, answers, limit)
-    size = pl.col("amount").cast(pl.Float64) * pl.col("price").cast(pl.Float64) / pl.col("unit").cast(pl.Float64)
-    judged = (
-        legs.lazy()
-        .group_by("row")
-        .agg(pl.col("price").is_null().any().alias("unpriced"), (size.sum() >= _TOO_LARGE).alias("large"))
-    )
-    refused = judged.filter(pl.col("unpriced") | pl.col("large")).collect()
-    if refused.height:
-        legs = legs.filter(~_one_of(refused["row"]))
-    large = refused.filter(~pl.col("unpriced"))["row"]
-    value, weighted, debt = _fixed_sums(legs.filter(~pl.col("moves")), height, debt_rounds_up)
-    moving = legs.filter("moves")
-    noise, one_way = _per_position(moving, height, path, errors)
-    return MovingLegs(
-        tuple(_groups(moving, height, path)),
-        value,
-        weighted,
-        debt,
-        noise,
-        one_way,
-        _dense(height, large, pl.repeat(True, large.len(), eager=True), False, pl.Boolean),
-    )
-
-
-def _one_of(rows: pl.Series) -> pl.Expr:
-    return pl.col("row").is_in(rows.implode())
-
-
-def _dense(height: int, rows: pl.Series, values: pl.Series, default: Any, dtype: Any) -> pl.Series:
-    """Spread values over all positions."""
-    return pl.repeat(default, height, dtype=dtype, eager=True).scatter(rows, values.cast(dtype))
-
-
-def _prepared(legs: pl.DataFrame, path: PricePath, answers: Answers, limit: int) -> pl.DataFrame:
-    """Add moves, is_debt and price (the largest along the path where it moves); stable debt joins variable debt."""
-    counted = pl.col("counts") & (pl.col("side") == COLLATERAL)
-    is_debt = pl.col("side") != COLLATERAL
-    zero = pl.lit(0, dtype=pl.Int128)
-    legs = legs.select(
-        "row",
-        "reserve",
-        "price_key",
-        "unit",
-        is_debt.alias("is_debt"),
-        pl.when(is_debt | counted).then("amount").otherwise(zero).alias("amount"),
-        pl.when(counted).then(pl.col("threshold_bps").cast(pl.Int128)).otherwise(zero).alias("threshold"),
-        pl.col("price_key").is_in(list(path.reserves)).alias("moves"),
-    )
-    keys = ["row", "reserve", "is_debt"]
-    if legs.select(pl.struct(keys).is_duplicated().any()).item():
-        sums = sum_by(legs, keys, ["amount"])
-        legs = legs.unique(keys, keep="first", maintain_order=True).drop("amount").join(sums, on=keys, how="left")
-    ends = pl.Series([1, limit], dtype=pl.Int128)
-    largest = {key: max(path.answer(key, ends).to_list()) for key in path.reserves}
-    prices = {**answers.market, **largest}
-    key_frame = pl.DataFrame({"price_key": list(prices), "price": pl.Series(list(prices.values()), dtype=pl.Int128)})
-    legs = legs.join(key_frame, on="price_key", how="left", maintain_order="left")
-    if answers.moved is None:
-        return legs
-    moved = answers.moved.select("row", pl.col("reserve").alias("price_key"), pl.col("answer").alias("own"))
-    legs = legs.join(moved, on=["row", "price_key"], how="left", validate="m:1", maintain_order="left")
-    price = pl.when("moves").then("price").otherwise(pl.coalesce("own", "price"))
-    return legs.with_columns(price.alias("price")).drop("own")
-
-
-def _fixed_sums(legs: pl.DataFrame, height: int, debt_rounds_up: bool) -> tuple[pl.Series, pl.Series, pl.Series]:
-    divide = mul_div_up if debt_rounds_up else mul_div_down
-    sums = []
-    for side, rounded in ((~pl.col("is_debt"), mul_div_down), (pl.col("is_debt"), divide)):
-        part = legs.filter(side)
-        values = rounded(part["amount"], part["price"], part["unit"])
-        part = part.select("row", value=values, weighted=values * part["threshold"])
-        sums.append(sum_by(part, "row", ["value", "weighted"]))
-    collateral, debt = sums
-    return (
-        _dense(height, collateral["row"], collateral["value"], 0, pl.Int128),
-        _dense(height, collateral["row"], collateral["weighted"], 0, pl.Int128),
-        _dense(height, debt["row"], debt["value"], 0, pl.Int128),
-    )
-
-
-def _per_position(
-    moving: pl.DataFrame, height: int, path: PricePath, errors: Mapping[str, float]
-) -> tuple[pl.Series, pl.Series]:
-    """Give noise and one_way of ``MovingLegs``."""
-    shape = pl.DataFrame(
-        [(key, errors.get(key), path.increasing(key)) for key in path.reserves],
-        schema={"price_key": pl.String, "error": pl.Float64, "rising": pl.Boolean},
-        orient="row",
-    )
-    moving = moving.join(shape, on="price_key", how="left")
-    noise = BPS * (1 + pl.col("error") * pl.col("amount").cast(pl.Float64) / pl.col("unit").cast(pl.Float64))
-    counted = (pl.col("threshold") > 0) & (pl.col("amount") > 0)
-    ways = pl.struct("threshold", "rising").filter(counted).n_unique() <= 1
-    total = noise.sum() * 1.01 + _ROUNDING
-    known = pl.col("error").is_not_null().all() & (total < _TOO_LARGE * BPS)
-    per_row = (
-        moving.lazy()
-        .group_by("row")
-        .agg(pl.when(known).then(total.ceil()).alias("noise"), ways.alias("one_way"))
-        .collect()
-    )
-    return (
-        _dense(height, per_row["row"], per_row["noise"], 0, pl.Int128),
-        _dense(height, per_row["row"], per_row["one_way"], True, pl.Boolean),
-    )
-
-
-def _groups(moving: pl.DataFrame, height: int, path: PricePath) -> list[Group]:
-    groups = []
-    parts = moving.partition_by(["price_key", "reserve", "unit", "is_debt"], as_dict=True, maintain_order=True)
-    for (key, _reserve, unit, is_debt), part in parts.items():
-        index = pl.int_range(part.height, dtype=pl.UInt32, eager=True)
-        groups.append(
-            Group(
-                key,
-                unit,
-                is_debt,
-                path.increasing(key),
-                _dense(height, part["row"], index, None, pl.UInt32),
-                part["amount"],
-                part["threshold"],
-            )
+        Items that are void, have a leg that stays and no price, or are too large have no moving legs and zeros: the
+        contract reverts, or nothing can be said.
+        """
+        names = {key: n for n, key in enumerate(dict.fromkeys([*legs["price_key"].unique(), *(m.key for m in moves)]))}
+        legs = _prepared(legs, answers, names, debt_rounds_up)
+        spread = _spread(legs, items, moves, names)
+        every = pl.int_range(items.height, dtype=pl.UInt32, eager=True)
+        ends = _edges(spread["item"], every)[1]
+        stays, leg = spread["move"].is_null(), spread["leg"]
+        fixed = [legs[name].gather(leg).zip_with(stays, _ZERO) for name in ("held", "weighted", "owed")]
+        unpriced = (legs["price"].is_null().gather(leg) & stays).cast(pl.Int128)
+        sums = run_sums(ends, *fixed, unpriced, spread["size"])
+        refused = void | (sums[3] > 0) | (sums[4] >= _TOO_LARGE)
+        self.value, self.weighted, self.debt = (total.set(refused, 0) for total in sums[:3])
+        self.too_large = (sums[4] >= _TOO_LARGE) & (sums[3] == 0) & ~void
+        moving = spread.filter(~stays & ~refused.gather(spread["item"]))
+        self._first, self._last = _edges(moving["item"], every)
+        self.move, leg = moving["move"], moving["leg"]
+        self.amount, self.unit, self.threshold, self.is_debt = (
+            legs[name].gather(leg) for name in ("amount", "unit", "threshold", "is_debt")
         )
-    return groups
+        self.noise = self._noise(moves)
+        self.one_way = self._one_way(moving["item"], items.height, moves)
+
+    def of(self, item: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
+        """List the moving legs of some items: the index into ``item`` of each, the leg, and where each item's end."""
+        first, last = self._first.gather(item), self._last.gather(item)
+        frame = pl.DataFrame({"at": pl.int_range(item.len(), dtype=pl.UInt32, eager=True), "first": first, "last": last})
+        listed = frame.select("at", pl.int_ranges("first", "last", dtype=pl.UInt32).alias("leg")).explode("leg")
+        return listed["at"], listed["leg"], (last - first).cum_sum()
+
+    def _noise(self, moves: Sequence[Move]) -> pl.Series:
+        error = pl.Series([move.error for move in moves], dtype=pl.Float64).gather(self.move)
+        limit = _TOO_LARGE * BPS
+        noise = ((error * to_float(self.amount) / to_float(self.unit) + 1.0) * (BPS * 1.01)).clip(upper_bound=limit)
+        total, unknown = run_sums(
+            self._last, noise.fill_null(limit).ceil().cast(pl.Int128), error.is_null().cast(pl.Int128)
+        )
+        total = total + pl.Series([_ROUNDING], dtype=pl.Int128)
+        return total.set((unknown > 0) | (total >= limit), None)
+
+    def _one_way(self, item: pl.Series, height: int, moves: Sequence[Move]) -> pl.Series:
+        """Say where all moving collateral has one threshold and its prices rise or fall together."""
+        rising = pl.Series([move.rising for move in moves], dtype=pl.Int128).gather(self.move)
+        ways = pl.DataFrame({"item": item, "way": self.threshold * pl.Series([2], dtype=pl.Int128) + rising})
+        ways = ways.filter((self.threshold > 0) & (self.amount > 0)).group_by("item")
+        both = ways.agg(pl.col("way").min() != pl.col("way").max()).filter("way")["item"]
+        return pl.repeat(True, height, dtype=pl.Boolean, eager=True).scatter(both, False)
+
+
+def _prepared(legs: pl.DataFrame, answers: Answers, names: Mapping[str, int], debt_rounds_up: bool) -> pl.DataFrame:
+    """Give row, key, amount, unit, threshold, is_debt, price, per_unit, held, weighted, owed; values are today's."""
+    is_debt = legs["side"] != COLLATERAL
+    counts = legs["counts"] & ~is_debt
+    key = legs["price_key"].cast(pl.Enum(list(names))).to_physical().cast(pl.UInt32)
+    price = pl.Series([answers.market.get(name) for name in names], dtype=pl.Int128).gather(key)
+    if answers.moved is not None:
+        own = answers.moved.select("row", pl.col("reserve").alias("price_key"), "answer")
+        keys = ["row", "price_key"]
+        own_price = legs.select(keys).join(own, on=keys, how="left", validate="m:1", maintain_order="left")["answer"]
+        price = own_price.zip_with(own_price.is_not_null(), price)
+    amount = legs["amount"].zip_with(is_debt | counts, _ZERO)
+    threshold = legs["threshold_bps"].cast(pl.Int128).zip_with(counts, _ZERO)
+    per_unit = to_float(amount) / to_float(legs["unit"])
+    fits = (per_unit * to_float(price) < _TOO_LARGE).fill_null(False)
+    value = value_of(amount.zip_with(fits, _ZERO), price.fill_null(0), legs["unit"], is_debt if debt_rounds_up else None)
+    return pl.DataFrame(
+        {
+            "row": legs["row"],
+            "key": key,
+            "amount": amount,
+            "unit": legs["unit"],
+            "threshold": threshold,
+            "is_debt": is_debt,
+            "price": price,
+            "per_unit": per_unit,
+            "held": _ZERO.zip_with(is_debt, value),
+            "weighted": value * threshold,
+            "owed": value.zip_with(is_debt, _ZERO),
+        }
+    )
+
+
+def _spread(
+    legs: pl.DataFrame, items: pl.DataFrame, moves: Sequence[Move], names: Mapping[str, int]
+) -> pl.DataFrame:
+    """List the legs of every item: item, leg, move (null: it stays), size (largest value, at most 2^110)."""
+    first, last = _edges(legs["row"], items["row"])
+    frame = pl.DataFrame({"first": first, "last": last}).with_row_index("item")
+    spread = frame.select("item", pl.int_ranges("first", "last", dtype=pl.UInt32).alias("leg")).explode("leg")
+    item, leg = spread["item"], spread["leg"]
+    table: list[int | None] = [None] * (len(names) * (1 + max((move.path for move in moves), default=0)))
+    for index, move in enumerate(moves):
+        table[move.path * len(names) + names[move.key]] = index
+    at = pl.Series(table, dtype=pl.UInt32).gather(items["path"].gather(item) * len(names) + legs["key"].gather(leg))
+    largest = pl.Series([float(move.largest) for move in moves], dtype=pl.Float64).gather(at)
+    price = largest.zip_with(at.is_not_null(), to_float(legs["price"].gather(leg)))
+    size = (legs["per_unit"].gather(leg) * price).fill_null(0.0).clip(upper_bound=2.0**110).ceil()
+    return spread.with_columns(at.alias("move"), size.cast(pl.Int128).alias("size"))
+
+
+def _edges(ascending: pl.Series, values: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Give where the run of each value begins and ends."""
+    return ascending.search_sorted(values, side="left"), ascending.search_sorted(values, side="right")

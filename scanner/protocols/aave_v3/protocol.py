@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -25,15 +24,8 @@ from scanner.risk.rules import Positions
 __all__ = ["AaveV3"]
 
 
-@dataclass(frozen=True)
 class AaveV3:
-    """The protocol family; a market's root is its PoolAddressesProvider.
-
-    ``newest_for_unknown`` reads pools of unknown revisions by the newest rules: only for a scan that verifies every
-    account.
-    """
-
-    newest_for_unknown: bool = False
+    """The protocol family; a market's root is its PoolAddressesProvider."""
 
     @property
     def slug(self) -> str:
@@ -55,9 +47,9 @@ class AaveV3:
         pool = address(ADDRESSES_PROVIDER, "getPool", chain.call([ADDRESSES_PROVIDER.call(root.lower(), "getPool")])[0])
         return LogDiscovery((pool,), (POOL.topics["Borrow"],), found)
 
-    def read_market(self, chain: Reader, root: str, name: str) -> Market:
+    def read_market(self, chain: Reader, root: str, name: str, *, newest_for_unknown: bool = False) -> Market:
         """Read parameters, indexes and prices; see ``market.read_market``."""
-        return read_market(chain, root, name, self.slug, newest_for_unknown=self.newest_for_unknown)
+        return read_market(chain, root, name, self.slug, newest_for_unknown=newest_for_unknown)
 
     def read_positions(
         self, chain: Reader, market: Market, owners: Sequence[str], progress: Callable[[int], None] | None = None

@@ -8,12 +8,12 @@ from typing import Final
 import polars as pl
 
 from scanner.errors import ConfigError, suggest
-from scanner.exact import to_raw
+from scanner.exact import ratio, to_raw
 from scanner.protocols.aave_v3.amounts import leg_amounts
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail
 from scanner.protocols.aave_v3.probe import AaveProbe
 from scanner.protocols.aave_v3.seizures import seizures
-from scanner.protocols.aave_v3.valuation import health_of, leg_values, one_debt_per_reserve, ratio
+from scanner.protocols.aave_v3.valuation import health_of, leg_values, one_debt_per_reserve
 from scanner.risk.rules import Answers, Changes, HealthProbe, Positions, PricePath
 from scanner.risk.triggers import upper_limit
 from scanner.units import BPS
@@ -49,6 +49,7 @@ class AaveRules:
         return legs.select(
             "row",
             "reserve",
+            "price_key",
             pl.col("side").replace_strict(_SIDES, return_dtype=pl.String),
             to_raw(legs["scaled"]).alias("scaled_raw"),
             to_raw(legs["amount"]).alias("amount_raw"),

@@ -16,7 +16,7 @@ from typing import Final
 
 import polars as pl
 
-from scanner.exact import mul_div_down, mul_div_half_up, sum_by, to_float, to_raw
+from scanner.exact import mul_div_down, mul_div_half_up, ratio, run_sums, sum_by, to_float, to_raw
 from scanner.frames import RAW, FrameSchema
 from scanner.protocols.aave_v3.amounts import mul_div_for
 from scanner.protocols.aave_v3.detail import COLLATERAL, STABLE_DEBT, AaveDetail, emode_price_key
@@ -24,7 +24,7 @@ from scanner.risk.rules import Answers, Positions
 from scanner.units import BPS, WAD
 from scanner.units import mul_div_half_up as half_up
 
-__all__ = ["HEALTH", "health_of", "leg_values", "one_debt_per_reserve", "ratio"]
+__all__ = ["HEALTH", "health_of", "leg_values", "one_debt_per_reserve"]
 
 HEALTH: Final[FrameSchema] = {
     "row": pl.UInt32,
@@ -138,16 +138,9 @@ def _priced_values(legs: pl.DataFrame, price: pl.Series, detail: AaveDetail) -> 
 
 
 def _sums_per_row(row: pl.Series, height: int, *columns: pl.Series) -> list[pl.Series]:
-    """Sum columns of ascending rows 0..height-1; a running total may wrap, its differences do not."""
-    edges = row.search_sorted(pl.int_range(height, dtype=pl.UInt32, eager=True), side="right")
-    zero = pl.Series([0], dtype=pl.Int128)
-    upper = [pl.concat([zero, column.cum_sum()]).gather(edges) for column in columns]
-    return [total - total.shift(1, fill_value=0) for total in upper]
-
-
-def ratio(numerator: pl.Series, denominator: float) -> pl.Series:
-    """Divide to the nearest Float64; by a scalar polars multiplies with the reciprocal: 83 / 100 is not 0.83 there."""
-    return to_float(numerator) / pl.repeat(denominator, numerator.len(), dtype=pl.Float64, eager=True)
+    """Sum columns of ascending rows 0..height-1."""
+    every = pl.int_range(height, dtype=pl.UInt32, eager=True)
+    return run_sums(row.search_sorted(every, side="right"), *columns)
 
 
 def _marked(rows: pl.Series, height: int) -> pl.Series:

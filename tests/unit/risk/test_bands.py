@@ -224,14 +224,15 @@ def test_impacts_split_what_is_seized_inside_beside_and_blocked() -> None:
     )
     legs = pl.DataFrame(
         [
-            {**key, "position": p, "reserve": r, "side": s, "symbol": n, "value_usd": v}
+            {**key, "position": p, "reserve": r, "side": s, "symbol": n, "value_raw": v * 100}
             for p in names
             for r, s, n, v in [
-                ("0", "collateral", "WETH", 60.0),
-                ("1", "collateral", "WBTC", 2000.0),
-                ("2", "debt", "USDC", 9.0),
+                ("0", "collateral", "WETH", 60),
+                ("1", "collateral", "WBTC", 2000),
+                ("2", "debt", "USDC", 9),
             ]
-        ]
+        ],
+        schema_overrides={"value_raw": pl.Decimal(38, 0)},
     )
     markets = pl.DataFrame(
         [{**key, "base_unit": 100, "quote_usd": 1.0}], schema_overrides={"base_unit": pl.Decimal(38, 0)}

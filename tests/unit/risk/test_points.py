@@ -14,7 +14,7 @@ from scanner.risk.status import NO_PAIR, statuses
 
 LEGS = {
     "row": pl.UInt32,
-    "reserve": pl.String,
+    "price_key": pl.String,
     "side": pl.String,
     "value_raw": RAW,
     "liquidation_threshold": pl.Float64,
