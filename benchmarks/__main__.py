@@ -66,7 +66,8 @@ def _measured(market: LocalMarket, index: Path, runs: int, *, with_peers: bool) 
     with captured() as requests:
         ours.scan_to_bands(market, index)
     say(f"scanning {len(found):,} accounts")
-    mine, bare = [], []
+    mine: list[float] = []
+    bare: list[float] = []
     for _ in range(runs):  # in turns, so that a busy moment of the machine meets both
         mine += timed(lambda: ours.scan_to_bands(market, index), 1)[0].seconds
         once, received = timed(lambda: replay(market.url, requests), 1)
@@ -85,7 +86,7 @@ def _measured(market: LocalMarket, index: Path, runs: int, *, with_peers: bool) 
 
 def _peers(market: LocalMarket, block: int, found: Mapping[str, Account]) -> Sequence[PeerFigures]:
     """Time each way, and compare every number with ours: on its share of the accounts, the last way on all."""
-    names = {to_checksum_address(name): account for name, account in found.items()}
+    names: dict[str, Account] = {to_checksum_address(name): account for name, account in found.items()}
     ways, figures = peers(market, block), []
     for way in ways:
         chosen = list(names)[: way.most]

@@ -29,19 +29,20 @@ class Request:
 def captured() -> Iterator[list[Request]]:
     """Note every request that readers send within the block, in the order of sending."""
     found: list[Request] = []
-    original = Provider._make_request
+    name = "_make_request"
+    original = getattr(Provider, name)
 
     async def noting(self: Provider, method: Any, body: bytes) -> bytes:
         sent = time.perf_counter()
-        answer = await original(self, method, body)
+        answer: bytes = await original(self, method, body)
         found.append(Request(body, sent, time.perf_counter()))
         return answer
 
-    Provider._make_request = noting  # type: ignore[method-assign]
+    setattr(Provider, name, noting)
     try:
         yield found
     finally:
-        Provider._make_request = original  # type: ignore[method-assign]
+        setattr(Provider, name, original)
         found.sort(key=lambda request: request.sent)
 
 

@@ -87,7 +87,8 @@ def peers(market: LocalMarket, block: int) -> list[Peer]:
             with web3.batch_requests() as batch:
                 for account in part:
                     batch.add(pool.functions.getUserAccountData(account).call(block_identifier=block))
-                found += [_account(answer) for answer in batch.execute()]
+                answers: Any = batch.execute()
+                found += [_account(answer) for answer in answers]
         return found
 
     def multicall(size: int) -> Callable[[Sequence[str]], list[Account]]:

@@ -69,7 +69,8 @@ def measure(read: MarketRead, factor: str, accounts: int, runs: int) -> Arithmet
     closed, points_found = timed(lambda: _closed(protocol, market, graph, positions, factor), runs, warm=2)
     rules, answers = protocol.rules(market), Answers(market.answers)
     path = graph.factor_path(factor, market.timestamp)
-    triggers, crossings = timed(lambda: solve_triggers(rules, positions, path, answers, points_found), 3, warm=1)
+    on_path = points_found.with_columns(pl.lit(0, pl.UInt32).alias("path"))
+    triggers, crossings = timed(lambda: solve_triggers(rules, positions, [path], answers, on_path), 3, warm=1)
     solved = crossings["answer"].drop_nulls().len()
     return Arithmetic(positions.accounts.height, positions.state.height, closed, triggers, solved)
 

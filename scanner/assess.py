@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
 import polars as pl
 
-from scanner.frames import ACCOUNTS, EXPOSURES, LEGS, LIQUIDATION_POINTS, SEIZURES, TRIGGERS, conform, empty
+from scanner.frames import ACCOUNTS, EXPOSURES, LEGS, LIQUIDATION_POINTS, SEIZURES, SKIPPED, TRIGGERS, conform
 from scanner.options import ScanOptions
 from scanner.protocols.interface import Market
 from scanner.reading import MarketRead
@@ -18,8 +18,10 @@ from scanner.risk.exposures import exposures, members
 from scanner.risk.points import located, points
 from scanner.risk.pricing import Feed, OracleGraph
 from scanner.risk.rules import Answers, Changes, Positions, PricePath, Rules
+from scanner.risk.seizures_at import seizures_at
 from scanner.risk.status import statuses
 from scanner.risk.triggers import solve_triggers
+from scanner.units import BPS
 
 __all__ = ["Assessment", "assess"]
 
@@ -38,6 +40,37 @@ class Assessment:
     references: Mapping[str, Reference]
     main_factor: str | None
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """Exact triggers (``triggers.solve_triggers``) of the points of factors, and of those of single reserves."""
+
+    paths: Sequence[PricePath]
+    factors: pl.DataFrame
+    reserves: pl.DataFrame
+
+    def named(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
+        """Name the path, a factor or a reserve, in place of its index."""
+        names = pl.Series(column, [path.name for path in self.paths], dtype=pl.String)
+        return frame.with_columns(names.gather(frame["path"])).drop("path")
+
+    def skipped(self) -> pl.DataFrame:
+        """List positions without an exact answer: row, reserve, what, reason."""
+        open_rows = self.named(pl.concat([self.factors, self.reserves]).filter(~pl.col("solved")), "name")
+        listed = open_rows.group_by("row", "too_large", maintain_order=True).agg(pl.col("name").str.join(", "))
+        why = pl.when("too_large").then(pl.lit("too large: ")).otherwise(pl.lit("gave up: "))
+        return listed.select(
+            "row",
+            pl.lit(None, pl.String).alias("reserve"),
+            pl.lit("trigger").alias("what"),
+            (why + pl.lit("no exact trigger on ") + pl.col("name")).alias("reason"),
+        )
+
+    def warnings(self) -> list[str]:
+        """Count the positions without an exact trigger, per factor."""
+        counts = self.named(self.factors.filter(~pl.col("solved")), "name").group_by("name", maintain_order=True).len()
+        return [f"{count} accounts have no exact trigger on {name}; skipped says why" for name, count in counts.rows()]
 
 
 @dataclass(frozen=True)
@@ -76,10 +109,15 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
     references = {
         name: Reference(graph.members(name)[0].answer, _per_unit(graph.members(name)[0], usd)) for name in moved
     }
-    wanted = [name for name in chosen if name in moved and options.extent != "points"]
-    solved = [_solve(market, graph, then, name, closed, timestamp) for name in wanted]
-    placed = [s[0] for s in solved] if options.extent != "points" else [_unsolved(closed, references)]
-    triggers = _reserve_triggers(market, graph, then, reserves) if options.extent == "accounts" else empty("triggers")
+    solved = _solve(market, graph, then, closed, options.extent)
+    if options.extent == "points":
+        placed = _unsolved(closed, references)
+    else:
+        placed = located(closed, solved.factors, references, timestamp)
+    at_triggers = seizures_at(
+        then.rules, then.positions, then.answers, solved.paths, solved.factors.filter(pl.col("answer").is_not_null())
+    )
+    broken = solved.named(solved.reserves.filter(pl.col("answer").is_not_null()), "reserve")
     label = _Labels(market, positions)
     frames = {
         "markets": market.frame,
@@ -87,12 +125,14 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         "legs": _legs(market, reserves, legs, label),
         "accounts": _accounts(market, positions, health, statuses(health, seizures)),
         "exposures": label.frame(exposed, "exposures", EXPOSURES),
-        "liquidation_points": label.stack(placed, "liquidation_points", LIQUIDATION_POINTS),
-        "triggers": triggers,
-        "seizures": label.stack(
-            [seizures.with_columns(pl.lit(NOW).alias("factor")), *(s[1] for s in solved)], "seizures", SEIZURES
+        "liquidation_points": label.frame(placed, "liquidation_points", LIQUIDATION_POINTS),
+        "triggers": label.frame(_triggers(market, reserves, broken, timestamp), "triggers", TRIGGERS),
+        "seizures": label.frame(
+            pl.concat([seizures.with_columns(pl.lit(NOW).alias("factor")), solved.named(at_triggers, "factor")]),
+            "seizures",
+            SEIZURES,
         ),
-        "skipped": conform(pl.concat([market.skipped, positions.skipped]), "skipped"),
+        "skipped": pl.concat([market.skipped, positions.skipped, label.frame(solved.skipped(), "skipped", SKIPPED)]),
     }
     return Assessment(
         market=market,
@@ -102,7 +142,7 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         members=moved,
         references=references,
         main_factor=main,
-        warnings=(*market.warnings, *graph.warnings, *(warning for s in solved for warning in s[2])),
+        warnings=(*market.warnings, *graph.warnings, *solved.warnings()),
     )
 
 
@@ -124,26 +164,33 @@ def _per_unit(feed: Feed, quote_usd: float | None) -> Fraction:
 def _main_factor(then: _Then, moved: Mapping[str, frozenset[str]]) -> str | None:
     """Name the factor that backs most debt: the largest threshold-weighted collateral of accounts with debt."""
     indebted = (then.health["has_debt"] & ~then.health["unpriced"]).gather(then.legs["row"])
-    weighted = pl.col("value_raw").cast(pl.Float64) * pl.col("liquidation_threshold")
-    sums = then.legs.filter(indebted).group_by("price_key").agg(weighted.sum())
-    backing = dict(sums.iter_rows())
-    order = {name: -sum(backing.get(key, 0.0) for key in sorted(keys)) for name, keys in sorted(moved.items())}
+    threshold = (pl.col("liquidation_threshold") * BPS).round().cast(pl.Int128)
+    weighted = pl.col("value_raw").cast(pl.Int128) * threshold
+    backing = dict(then.legs.filter(indebted).group_by("price_key").agg(weighted.sum()).iter_rows())
+    order = {name: -sum(backing.get(key, 0) for key in keys) for name, keys in sorted(moved.items())}
     return min(order, key=order.__getitem__, default=None)
 
 
-def _solve(
-    market: Market, graph: OracleGraph, then: _Then, factor: str, closed: pl.DataFrame, timestamp: int
-) -> tuple[pl.DataFrame, pl.DataFrame, tuple[str, ...]]:
-    """Give a factor's liquidation points, the seizures at its triggers, and warnings."""
-    path = graph.factor_path(factor, timestamp)
-    mine = closed.filter(pl.col("factor") == factor)
-    crossings = solve_triggers(then.rules, then.positions, path, then.answers, mine)
-    per_answer = float(_per_unit(graph.members(factor)[0], _quote_usd(market)))
-    at = located(mine, crossings, path.start, per_answer, timestamp)
-    seized = _seizures_at(then, path, crossings.filter(pl.col("answer").is_not_null()))
-    unsolved = crossings.filter(~pl.col("solved")).height
-    warnings = (f"{unsolved} accounts have no exact trigger on {factor}: their numbers are too large",)
-    return at, seized.with_columns(pl.lit(factor).alias("factor")), warnings if unsolved else ()
+def _solve(market: Market, graph: OracleGraph, then: _Then, closed: pl.DataFrame, extent: str) -> _Solved:
+    """Solve the closed-form points of factors and, for the extent ``accounts``, of each reserve's own oracle answer."""
+    timestamp = then.rules.timestamp
+    names = [] if extent == "points" else closed["factor"].unique(maintain_order=True).to_list()
+    priced = {*graph.prices} & {*then.answers.market} if extent == "accounts" else set()
+    keys = [key for key in market.reserves["reserve"] if key in priced]
+    single = [graph.reserve_path(key, timestamp) for key in keys]
+    paths: list[PricePath] = [*(graph.factor_path(name, timestamp) for name in names), *single]
+    moved = {path.name: path.reserves for path in single}
+    of_reserves = points(exposures(then.legs, moved, market.base_unit), then.health)
+    asked = [_on_paths(closed, names, 0), _on_paths(of_reserves, keys, len(names))]
+    crossings = solve_triggers(then.rules, then.positions, paths, then.answers, pl.concat(asked))
+    return _Solved(paths, crossings.head(asked[0].height), crossings.slice(asked[0].height))
+
+
+def _on_paths(closed: pl.DataFrame, names: Sequence[str], first: int) -> pl.DataFrame:
+    """Put the index of its path, counted from ``first``, in place of each point's factor; others are left out."""
+    numbered = pl.DataFrame({"factor": names}, schema={"factor": pl.String}).with_row_index("path", first)
+    joined = closed.join(numbered, on="factor", how="inner", validate="m:1", maintain_order="left")
+    return joined.select("path", "row", "direction")
 
 
 def _unsolved(closed: pl.DataFrame, references: Mapping[str, Reference]) -> pl.DataFrame:
@@ -156,47 +203,16 @@ def _unsolved(closed: pl.DataFrame, references: Mapping[str, Reference]) -> pl.D
     )
 
 
-def _seizures_at(then: _Then, path: PricePath, crossings: pl.DataFrame) -> pl.DataFrame:
-    """Compute what is seized of each position at its own trigger."""
-    rows = crossings.select("row", "answer").sort("row")
-    moved = [
-        rows.select("row", pl.lit(key).alias("reserve"), path.answer(key, rows["answer"]).alias("answer"))
-        for key in sorted(path.reserves)
-    ]
-    subset = then.positions.take(rows["row"])
-    renumbered = {old: new for new, old in enumerate(rows["row"])}
-    frame = pl.concat(moved) if moved else None
-    if frame is not None:
-        frame = frame.with_columns(pl.col("row").replace_strict(renumbered, return_dtype=pl.UInt32))
-    seized = then.rules.seizures(subset, Answers(then.answers.market, frame))
-    return seized.with_columns(rows["row"].gather(seized["row"]).alias("row"))
-
-
-def _reserve_triggers(market: Market, graph: OracleGraph, then: _Then, reserves: pl.DataFrame) -> pl.DataFrame:
-    """Solve the trigger of every position on each reserve's own oracle answer. Gives frame TRIGGERS."""
-    label, found = _Labels(market, then.positions), []
-    for reserve in reserves.filter(pl.col("answer").is_not_null())["reserve"]:
-        if reserve not in graph.prices:
-            continue
-        path = graph.reserve_path(reserve, then.rules.timestamp)
-        closed = points(exposures(then.legs, {reserve: path.reserves}, market.base_unit), then.health)
-        crossings = solve_triggers(then.rules, then.positions, path, then.answers, closed)
-        found.append(
-            crossings.filter(pl.col("answer").is_not_null()).select(
-                "row", pl.lit(reserve).alias("reserve"), "direction", "answer"
-            )
-        )
-    if not found:
-        return empty("triggers")
+def _triggers(market: Market, reserves: pl.DataFrame, solved: pl.DataFrame, timestamp: int) -> pl.DataFrame:
+    """Price the triggers on each reserve's own oracle answer. Gives the columns of frame TRIGGERS, and row."""
     usd_per_unit = pl.lit(_quote_usd(market), pl.Float64) / market.base_unit
     about = reserves.select("reserve", "asset", "symbol")
-    frame = pl.concat(found).join(about, on="reserve", how="left", validate="m:1", maintain_order="left")
-    frame = frame.with_columns(
+    frame = solved.join(about, on="reserve", how="left", validate="m:1", maintain_order="left")
+    return frame.with_columns(
         pl.col("answer").cast(pl.String).alias("trigger_price"),
         (pl.col("answer").cast(pl.Float64) * usd_per_unit).alias("price_usd"),
-        pl.lit(then.rules.timestamp, pl.Int64).alias("for_timestamp"),
+        pl.lit(timestamp, pl.Int64).alias("for_timestamp"),
     )
-    return label.frame(frame, "triggers", TRIGGERS)
 
 
 class _Labels:
@@ -209,12 +225,6 @@ class _Labels:
     def frame(self, frame: pl.DataFrame, name: str, schema: Mapping[str, object]) -> pl.DataFrame:
         labelled = frame.with_columns(*self._key, self._names.gather(frame["row"]).alias("position"))
         return conform(labelled.select(list(schema)), name)
-
-    def stack(self, parts: list[pl.DataFrame], name: str, schema: Mapping[str, object]) -> pl.DataFrame:
-        if not parts:
-            return empty(name)
-        columns = [column for column in schema if column in parts[0].columns]
-        return self.frame(pl.concat([part.select("row", *columns) for part in parts]), name, schema)
 
 
 def _key(market: Market) -> list[pl.Expr]:

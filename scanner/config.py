@@ -27,6 +27,7 @@ __all__ = [
     "data_dir",
     "load_file",
     "resolve_rpc_urls",
+    "text_columns",
     "variable",
 ]
 
@@ -51,6 +52,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "ANVIL_RPC_URL": "RPC URL used with --chain anvil",
     "LIQBANDS_CONFIG": "configuration file; default ./liqbands.toml when it exists",
     "LIQBANDS_DATA_DIR": "where the borrower index is kept",
+    "COLUMNS": "width of text written to a file or a pipe; default 100",
     "LIQBANDS_CACHE_DIR": "where the devchain keeps anvil, contract packages and compiled contracts",
 }
 
@@ -84,6 +86,16 @@ def variable(name: str) -> str | None:
 def child_environment(**extra: str) -> dict[str, str]:
     """Give the environment for a program that we start."""
     return {**os.environ, **extra}
+
+
+def text_columns() -> int | None:
+    """Give the width for text that does not go to a terminal; None when it is not set."""
+    chosen = variable("COLUMNS")
+    if chosen is None:
+        return None
+    if not chosen.isdigit() or not 20 <= int(chosen) <= 1000:
+        raise ConfigError(f"COLUMNS={chosen}: a width is a number from 20 to 1000")
+    return int(chosen)
 
 
 def _directory(name: str, default: str) -> Path:

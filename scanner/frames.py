@@ -205,8 +205,8 @@ SKIPPED: Final[FrameSchema] = {
     **_M,
     "position": pl.String,  # one of position and reserve is set
     "reserve": pl.String,
-    "what": pl.String,  # position | reserve | debt
-    "reason": pl.String,  # unread: ... | unpriced: ... | too large: ...
+    "what": pl.String,  # position | reserve | debt | trigger
+    "reason": pl.String,  # unread: ... | unpriced: ... | too large: ... | gave up: ...
 }
 
 FRAMES: Final[Mapping[str, FrameSchema]] = {

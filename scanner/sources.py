@@ -52,6 +52,8 @@ def open_source(
                 raise WrongChainError(f"{replay} was recorded on chain {replayed.chain_id}, not on {chain}")
             yield Source(replayed, replayed=True, notes=dict(replayed.recording.notes))
         return
+    if record is not None and not record.parent.is_dir():
+        raise ConfigError(f"cannot record to {record}: there is no folder {record.parent}")
     from scanner.chain.reader import open_reader
 
     if len(rpc_urls) != 1:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from scanner.cli.files import check_folder, save
 from scanner.cli.options import Output, Reading, Risk, Talk
-from scanner.config import FileConfig, config_file, load_file, resolve_rpc_urls
+from scanner.config import FileConfig, config_file, load_file, resolve_rpc_urls, text_columns
 from scanner.errors import ConfigError
 from scanner.options import ScanOptions
 from scanner.pipeline import scan
@@ -98,12 +98,12 @@ def _code(result: ScanResult, risk: Risk) -> int:
 
 def _draw(drawing: Drawing, output: Output) -> None:
     if output.output == "-":
-        show(drawing)
+        show(drawing, columns=text_columns())
         return
     import io
 
     text = io.StringIO()
-    show(drawing, text)
+    show(drawing, text, columns=text_columns())
     save(output.output, text.getvalue().encode())
 
 

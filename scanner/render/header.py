@@ -50,14 +50,14 @@ class Header(Drawing):
         ]
         old = age(self.now - snapshot.block_timestamp)
         if snapshot.source == "recording":
-            return [*chunks, (" recorded block ", ink.badge("warn")), (old, ink.dim)]
+            return [*chunks, (" recorded block ", ink.badge("warn"))]
         return [*chunks, (old, ink.dim)]
 
     def _market(self, market: MarketSummary, ink: Ink) -> list[Chunk]:
         chunks = []
         if len(self.result.markets) > 1:
             chunks.append((f"{clean(market.protocol)} {clean(market.name, 40)} rev {market.revision}", ink.bold))
-        elif info := factor_info(self.result):
+        elif market.completeness and (info := factor_info(self.result)):
             chunks.append((_spot(info), ink.role("spot", bold=True)))
         chunks.append((accounts(market.account_count), ink.plain))
         debt = "debt unknown in dollars" if market.debt_usd is None else f"${money(market.debt_usd)} debt"

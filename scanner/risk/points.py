@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import polars as pl
+
+from scanner.risk.band_edges import Reference
 
 __all__ = ["located", "points"]
 
@@ -52,19 +56,24 @@ def points(exposures: pl.DataFrame, health: pl.DataFrame) -> pl.DataFrame:
 
 
 def located(
-    points: pl.DataFrame, crossings: pl.DataFrame, start: int, usd_per_answer: float | None, timestamp: int
+    points: pl.DataFrame, crossings: pl.DataFrame, references: Mapping[str, Reference], timestamp: int
 ) -> pl.DataFrame:
-    """Join the points of one factor with its exact triggers (``triggers.solve_triggers``) and price them.
+    """Put the exact triggers of ``points`` (``triggers.solve_triggers``, in the same order) beside them, priced.
 
-    ``start`` is today's answer of the reference feed, ``usd_per_answer`` dollars per unit of it. Gives the columns of
-    frame LIQUIDATION_POINTS but for the keys, and row: ratios are null unless the exact direction is down or up.
+    ``references`` maps each factor to its reference feed. Gives the columns of frame LIQUIDATION_POINTS but for the
+    keys, and row: ratios are null unless the exact direction is down or up.
     """
-    exact = crossings.select("row", pl.col("direction").alias("exact_direction"), "answer")
-    joined = points.join(exact, on="row", how="left", validate="1:1", maintain_order="left")
-    answer = pl.col("answer").cast(pl.Float64)
+    feeds = pl.DataFrame(
+        [(name, reference.answer, float(reference.usd_per_unit)) for name, reference in references.items()],
+        schema={"factor": pl.String, "start": pl.Int128, "per_unit": pl.Float64},
+        orient="row",
+    )
+    exact = crossings.select(pl.col("direction").alias("exact_direction"), "answer")
+    joined = points.hstack(exact).join(feeds, on="factor", how="left", validate="m:1", maintain_order="left")
+    answer, start = (pl.col(name).cast(pl.Float64) for name in ("answer", "start"))
     ratio = pl.when(pl.col("direction").is_in(["down", "up"])).then("lower_ratio").otherwise(answer / start)
     breaks = pl.col("exact_direction").is_in(["down", "up"])
-    price = pl.coalesce(answer, ratio * start) * pl.lit(usd_per_answer, pl.Float64)
+    price = pl.coalesce(answer, ratio * start) * pl.col("per_unit")
     return joined.select(
         "row",
         "factor",

@@ -16,8 +16,8 @@ class Positions:
     """Exact state of a market's positions at one block.
 
     ``accounts``: row UInt32 (0..n-1, in order), position String, owner String, emode_category Int64.
-    ``state``: what the protocol's rules compute on; each row names ``row`` UInt32 and ``reserve`` String,
-    the rest is the protocol's own.
+    ``state``: what the protocol's rules compute on, in order of row; names ``row`` UInt32 and ``reserve`` String, the
+    rest is the protocol's own.
     ``skipped``: frame SKIPPED, what could not be read or is too large.
     """
 
@@ -33,6 +33,21 @@ class Positions:
         return Positions(
             kept.with_columns(pl.col("_new").alias("row")).drop("_new"),
             state.with_columns(pl.col("_new").alias("row")).drop("_new"),
+            self.skipped.clear(),
+        )
+
+    def pick(self, rows: pl.Series) -> Positions:
+        """Give positions in the order of ``rows``, which may name one several times; they are renumbered."""
+        row = self.state["row"]
+        ends = pl.DataFrame(
+            {"first": row.search_sorted(rows, side="left"), "last": row.search_sorted(rows, side="right")}
+        )
+        listed = ends.with_row_index("new").select("new", pl.int_ranges("first", "last", dtype=pl.UInt32).alias("at"))
+        listed = listed.explode("at")
+        number = pl.int_range(rows.len(), dtype=pl.UInt32, eager=True)
+        return Positions(
+            self.accounts[rows].with_columns(number.alias("row")),
+            self.state[listed["at"]].with_columns(listed["new"].alias("row")),
             self.skipped.clear(),
         )
 
@@ -87,30 +102,30 @@ class PricePath(Protocol):
 
 
 class HealthProbe(Protocol):
-    """Exact health of positions along one price path, sampled at values of the moving integer.
+    """Exact health of items, each one position on one price path, at values of the path's moving integer.
 
-    A sample is a frame of the protocol's own columns, one row per (position row, value) asked for.
+    A sample is a frame of the protocol's own columns, one row per (item, value) asked for.
     """
 
     @property
-    def breaks(self) -> Sequence[int]:
-        """Values that have to be sampled, with the one before each: prices bend there."""
+    def breaks(self) -> Sequence[Sequence[int]]:
+        """Values per path that have to be sampled, with the one before each: prices bend there."""
         ...
 
     @property
     def unsolved(self) -> pl.Series:
-        """Say, per position in row order, whether its numbers are too large to be sampled."""
+        """Say, per item, whether its numbers are too large to be sampled."""
         ...
 
-    def sample(self, row: pl.Series, moving: pl.Series) -> pl.DataFrame:
-        """Value positions (UInt32) at values of the moving integer (Int128)."""
+    def sample(self, item: pl.Series, moving: pl.Series) -> pl.DataFrame:
+        """Value items (UInt32) at values of the moving integer (Int128)."""
         ...
 
     def liquidatable(self, sample: pl.DataFrame) -> pl.Series:
         """Say, per row of a sample, whether the contract's health factor is below one."""
         ...
 
-    def may_break(self, row: pl.Series, low: pl.DataFrame, high: pl.DataFrame) -> pl.Series:
+    def may_break(self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame) -> pl.Series:
         """Say, given samples at two values, whether the health factor may be below one anywhere between them.
 
         False is a proof, given that no break lies between the two; True need not be.
@@ -118,7 +133,7 @@ class HealthProbe(Protocol):
         ...
 
     def guesses(
-        self, row: pl.Series, near: pl.DataFrame, far: pl.DataFrame, width: pl.Series
+        self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame, width: pl.Series
     ) -> tuple[pl.Series, pl.Series]:
         """Guess where between two samples the first crossing is: distances from the near one (Float64, null: no idea).
 
@@ -151,7 +166,11 @@ class Rules(Protocol):
         """
         ...
 
-    def probe(self, positions: Positions, path: PricePath, answers: Answers) -> HealthProbe: ...
+    def probe(
+        self, positions: Positions, paths: Sequence[PricePath], items: pl.DataFrame, answers: Answers
+    ) -> HealthProbe:
+        """Prepare exact health of ``items`` (path UInt32, an index into ``paths``; row UInt32)."""
+        ...
 
     def seizures(self, positions: Positions, answers: Answers) -> pl.DataFrame:
         """List every debt × collateral pair of positions that are liquidatable at the answers.

@@ -1,21 +1,20 @@
 """Exact trigger prices: the first value, from today's towards danger, with a health factor below one. Pure.
 
-Branch and bound over all positions at once. A cell lies between two sampled values; it is dropped once proven
-healthy, or when a crossing nearer to today's answer is known, else it is split at the guesses of the probe or in the
-middle, down to single integers.
+Branch and bound over all positions on all paths at once. A cell lies between two sampled values; it is dropped once
+proven healthy, or when a crossing nearer to today's answer is known, else it is split at the guesses of the probe or in
+the middle, down to single integers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 import polars as pl
 
 from scanner.risk.rules import Answers, HealthProbe, Positions, PricePath, Rules
 
-__all__ = ["CROSSINGS", "FARTHEST_RISE", "NEAR", "first_crossings", "solve_triggers", "upper_limit"]
+__all__ = ["FARTHEST_RISE", "NEAR", "SEARCHES", "first_crossings", "solve_triggers", "upper_limit"]
 
 FARTHEST_RISE: Final = 10**6
 """Rises are followed up to this multiple of today's answer; what breaks only beyond it never does."""
@@ -24,9 +23,11 @@ NEAR: Final = 10
 """A position that moves on both sides, and by the closed form never breaks, is sought within this multiple of today's
 answer: there rounding alone may break it."""
 
-CROSSINGS: Final = pl.Schema({"row": pl.UInt32, "answer": pl.Int128, "solved": pl.Boolean})
+SEARCHES: Final = pl.Schema({"item": pl.UInt32, "path": pl.UInt32, "down": pl.Boolean, "limit": pl.Int128})
+"""Items of a probe, their path, which way to go from today's answer and to which value, included."""
 
-_MOST_CELLS: Final = 1 << 18  # per position, at one time
+_MOST_ITEMS: Final = 500_000  # searched together; more would only cost memory
+_MOST_CELLS: Final = 1 << 18  # per search, at one time
 _MOST_ROUNDS: Final = 1000
 _GUESSED_ROUNDS: Final = 6  # afterwards what is left is noise, which no line describes
 _FEW_CELLS: Final = 4000  # so few cost as much as one
@@ -48,74 +49,92 @@ def upper_limit(path: PricePath) -> int:
     return path.start
 
 
-def first_crossings(probe: HealthProbe, path: PricePath, row: pl.Series, *, down: bool, limit: int) -> pl.DataFrame:
-    """Find the first value from today's down to (or up to) ``limit`` at which each position is liquidatable.
-
-    Gives CROSSINGS in order of the rows: answer is null where there is none, or where the position is liquidatable
-    today; solved is false where the search was given up (numbers too large, or too many sign changes).
-    """
-    search = _Search(probe, path.start, row, down=down, limit=limit)
-    search.run()
-    moved = search.best.set(search.best == 0, None)
-    start = pl.Series([path.start], dtype=pl.Int128)
-    answer = start - moved if down else start + moved
-    solved = ~(probe.unsolved.gather(row) | search.given_up)
-    return pl.DataFrame({"row": row, "answer": answer.set(~solved, None), "solved": solved}, schema=CROSSINGS)
-
-
 def solve_triggers(
-    rules: Rules, positions: Positions, path: PricePath, answers: Answers, points: pl.DataFrame
+    rules: Rules, positions: Positions, paths: Sequence[PricePath], answers: Answers, points: pl.DataFrame
 ) -> pl.DataFrame:
-    """Find the triggers of one path for its rows of ``points`` (one factor; row, direction).
+    """Find the triggers on some paths of ``points`` (path, an index into ``paths``; row; direction).
 
-    Gives row, direction, answer (Int128, null: none), solved, in the order of ``points``. The direction is that of
-    ``points``, but for what by the closed form never breaks and by rounding does, or what a cap keeps from breaking.
+    Gives path, row, direction, answer (Int128, null: none), solved, too_large in the order of ``points``. The direction
+    is that of ``points``, but for what by the closed form never breaks and by rounding does, or what a cap keeps from
+    breaking. Where solved is false the numbers are too large, or the search was given up.
     """
-    limit = upper_limit(path)
-    probe = rules.probe(positions, path, answers)
-    nearest, farthest = max(path.start // NEAR, 1), min(path.start * NEAR, limit)
-    searches = (("down", "down", 1), ("up", "up", limit), ("never", "down", nearest), ("never", "up", farthest))
-    found, done = [], pl.Series([], dtype=pl.UInt32)
-    for given, direction, end in searches:
-        row = points.filter((pl.col("direction") == given) & ~pl.col("row").is_in(done.implode()))["row"]
-        crossed = first_crossings(probe, path, row, down=direction == "down", limit=end)
-        crossed = crossed.with_columns(pl.lit(direction).alias("sought"))
-        if given == "never":
-            crossed = crossed.filter(pl.col("answer").is_not_null() | ~pl.col("solved"))
-            done = crossed["row"]
-        found.append(crossed)
-    return (
-        points.select("row", "direction")
-        .join(pl.concat(found), on="row", how="left", validate="1:1", maintain_order="left")
-        .select(
-            "row",
-            pl.when(pl.col("answer").is_not_null())
-            .then("sought")
-            .when(pl.col("solved") & pl.col("direction").is_in(["down", "up"]))
-            .then(pl.lit("never"))
-            .otherwise("direction")
-            .alias("direction"),
-            "answer",
-            pl.col("solved").fill_null(True),
-        )
+    points = points.select(pl.col("path").cast(pl.UInt32), "row", "direction")
+    parts = [*points.iter_slices(_MOST_ITEMS)] or [points]
+    return pl.concat([_solved(rules, positions, paths, answers, part) for part in parts])
+
+
+def _solved(
+    rules: Rules, positions: Positions, paths: Sequence[PricePath], answers: Answers, points: pl.DataFrame
+) -> pl.DataFrame:
+    points = points.with_row_index("id")
+    items = points.filter(pl.col("direction").is_in(["down", "up", "never"])).with_row_index("item")
+    probe = rules.probe(positions, paths, items.select("path", "row"), answers)
+    crossed = first_crossings(probe, paths, _searches(paths, items))
+    large = probe.unsolved
+    crossed = crossed.with_columns(large.gather(crossed["item"]).alias("too_large"))
+    # What by the closed form never breaks is sought downwards first; the other way counts where nothing was found.
+    ended = crossed["answer"].is_not_null() | ~crossed["solved"]
+    crossed = crossed.with_columns(ended.alias("ended")).sort("ended", descending=True, maintain_order=True)
+    crossed = crossed.unique("item", keep="first", maintain_order=True)
+    found = items.select("id", "item").join(crossed.drop("path"), on="item", how="left", validate="1:1")
+    joined = points.join(found, on="id", how="left", validate="1:1", maintain_order="left")
+    way = pl.when("down").then(pl.lit("down")).otherwise(pl.lit("up"))
+    never = pl.col("solved") & pl.col("direction").is_in(["down", "up"])
+    direction = pl.when(pl.col("answer").is_not_null()).then(way).when(never).then(pl.lit("never"))
+    return joined.select(
+        "path",
+        "row",
+        direction.otherwise("direction").alias("direction"),
+        "answer",
+        pl.col("solved").fill_null(True),
+        pl.col("too_large").fill_null(False),
     )
 
 
-class _Search:
-    """Open cells of all positions. Distances count from today's value towards danger."""
+def _searches(paths: Sequence[PricePath], items: pl.DataFrame) -> pl.DataFrame:
+    """Say how far to look for each item, downwards first. Gives SEARCHES."""
+    rows: list[tuple[int, str, bool, int]] = []
+    for index in items["path"].unique().sort():
+        path, limit = paths[index], upper_limit(paths[index])
+        nearest, farthest = max(path.start // NEAR, 1), min(path.start * NEAR, limit)
+        rows += [(index, "down", True, 1), (index, "up", False, limit)]
+        rows += [(index, "never", True, nearest), (index, "never", False, farthest)]
+    schema = {"path": pl.UInt32, "direction": pl.String, "down": pl.Boolean, "limit": pl.Int128}
+    ways = pl.DataFrame(rows, schema=schema, orient="row")
+    searches = items.join(ways, on=["path", "direction"], how="inner", maintain_order="left_right")
+    return searches.select(list(SEARCHES))
 
-    def __init__(self, probe: HealthProbe, start: int, row: pl.Series, *, down: bool, limit: int) -> None:
-        self._probe, self._row, self._down = probe, row.cast(pl.UInt32), down
-        self._start = pl.Series([start], dtype=pl.Int128)
-        self._farthest = start - limit if down else limit - start
-        bends = [start - b if down else b - start for value in probe.breaks for b in (value - 1, value)]
-        self._bends = sorted({0, self._farthest, *(d for d in bends if 0 < d < self._farthest)})
-        self.best = pl.repeat(None, row.len(), dtype=pl.Int128, eager=True)
-        self.given_up = pl.repeat(False, row.len(), dtype=pl.Boolean, eager=True)
+
+def first_crossings(probe: HealthProbe, paths: Sequence[PricePath], searches: pl.DataFrame) -> pl.DataFrame:
+    """Find the first value from today's to the limit of each of SEARCHES at which its position is liquidatable.
+
+    Adds answer (Int128) and solved: answer is null where there is none, or where the position is liquidatable today;
+    solved is false where the search was given up (numbers too large, or too many sign changes).
+    """
+    search = _Search(probe, paths, searches)
+    search.run()
+    solved = ~(probe.unsolved.gather(searches["item"]) | search.given_up)
+    answer = search.moving(search.best.set(search.best == 0, None))
+    return searches.with_columns(answer.set(~solved, None).alias("answer"), solved.alias("solved"))
+
+
+class _Search:
+    """Open cells of all searches. Distances count from today's value towards danger."""
+
+    def __init__(self, probe: HealthProbe, paths: Sequence[PricePath], searches: pl.DataFrame) -> None:
+        self._probe, self._paths, self._searches = probe, paths, searches
+        self._item = searches["item"]
+        starts = pl.Series([path.start for path in paths], dtype=pl.Int128)
+        self._start = starts.gather(searches["path"])
+        self._sign = _whole(-1).zip_with(searches["down"], _whole(1))
+        self.best = pl.repeat(None, searches.height, dtype=pl.Int128, eager=True)
+        self.given_up = pl.repeat(False, searches.height, dtype=pl.Boolean, eager=True)
+
+    def moving(self, distance: pl.Series) -> pl.Series:
+        """Give the values at one distance per search."""
+        return self._start + self._sign * distance
 
     def run(self) -> None:
-        if self._row.len() == 0 or self._farthest <= 0:
-            return
         cells = self._first_cells()
         for number in range(_MOST_ROUNDS):
             cells = self._open(cells)
@@ -125,14 +144,29 @@ class _Search:
         self.given_up = self.given_up.scatter(cells["slot"].unique(), True)
 
     def _first_cells(self) -> pl.DataFrame:
-        slot = pl.int_range(self._row.len(), dtype=pl.UInt32, eager=True)
-        points = [self._point(slot, pl.repeat(d, slot.len(), dtype=pl.Int128, eager=True)) for d in self._bends]
-        return pl.concat([_cells(near, far) for near, far in pairwise(points)])
+        """Cut the ways at the bends of their paths."""
+        kinds = self._searches.select("path", "down", "limit").unique(maintain_order=True)
+        bends = [self._bends(*kind) for kind in kinds.iter_rows()]
+        kinds = kinds.with_columns(pl.Series("d", bends, dtype=pl.List(pl.Int128)))
+        each = self._searches.with_row_index("slot").join(
+            kinds, on=["path", "down", "limit"], how="left", validate="m:1", maintain_order="left"
+        )
+        each = each.select("slot", "d").explode("d")
+        points = self._point(each["slot"], each["d"])
+        first = points["slot"].is_first_distinct()
+        return _cells(points.filter(~first.shift(-1, fill_value=True)), points.filter(~first))
+
+    def _bends(self, path: int, down: bool, limit: int) -> list[int]:
+        """Give ascending distances that must be sampled, from today's value to the limit."""
+        start = self._paths[path].start
+        farthest = start - limit if down else limit - start
+        bends = [start - b if down else b - start for value in self._probe.breaks[path] for b in (value - 1, value)]
+        return sorted({0, *(d for d in [farthest, *bends] if 0 < d <= farthest)})
 
     def _point(self, slot: pl.Series, distance: pl.Series) -> pl.DataFrame:
         """Sample at distances and note the crossings."""
-        moving = self._start - distance if self._down else self._start + distance
-        sample = self._probe.sample(self._row.gather(slot), moving)
+        moving = self._start.gather(slot) + self._sign.gather(slot) * distance
+        sample = self._probe.sample(self._item.gather(slot), moving)
         hits = self._probe.liquidatable(sample).arg_true()
         if hits.len():
             found = pl.DataFrame({"slot": slot.gather(hits), "d": distance.gather(hits)})
@@ -147,9 +181,8 @@ class _Search:
         best = self.best.gather(cells["slot"])
         keep = (cells["far d"] - cells["near d"] > 1) & (best.is_null() | (cells["near d"] < best))
         cells = cells.filter(keep)
-        near, far = _end(cells, "near"), _end(cells, "far")
-        low, high = (far, near) if self._down else (near, far)
-        cells = cells.filter(self._probe.may_break(self._row.gather(cells["slot"]), low, high))
+        item = self._item.gather(cells["slot"])
+        cells = cells.filter(self._probe.may_break(item, _end(cells, "near"), _end(cells, "far")))
         if cells.height > _MOST_CELLS:
             counts = cells.group_by("slot").len().filter(pl.col("len") > _MOST_CELLS)["slot"]
             self.given_up = self.given_up.scatter(counts, True)
@@ -164,8 +197,8 @@ class _Search:
         middle = width // _whole(2)
         if number % 4 == 3:
             return self._cut(cells, [middle])
-        row, size = self._row.gather(cells["slot"]), width.cast(pl.Float64)
-        guesses = self._probe.guesses(row, _end(cells, "near"), _end(cells, "far"), size)
+        item, size = self._item.gather(cells["slot"]), width.cast(pl.Float64)
+        guesses = self._probe.guesses(item, _end(cells, "near"), _end(cells, "far"), size)
         # A first cut near today's answer, or a second one far from it, would hardly make the cell smaller.
         first = _inside(guesses[0], guesses[0] >= size / 64.0, size)
         second = _inside(guesses[1], guesses[1] <= size * (63.0 / 64.0), size)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from scanner.errors import IndexFileError
+from scanner.errors import ConfigError, IndexFileError
 
 __all__ = ["BorrowerIndex", "IndexStatus", "index_path"]
 
@@ -49,6 +49,7 @@ class BorrowerIndex:
     """An open index file of one market.
 
     Raises IndexFileError when the file is damaged or belongs to another market; nothing is ever deleted by that.
+    Raises ConfigError when its folder cannot be made.
     """
 
     def __init__(
@@ -63,7 +64,13 @@ class BorrowerIndex:
             "protocol": protocol,
             "market_id": market_id,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"the index cannot be kept in {path.parent} ({error.strerror}): name a file with --index-file, or "
+                "another folder with LIQBANDS_DATA_DIR"
+            ) from error
         with self._damage_named():
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
             try:

@@ -24,9 +24,8 @@ from scanner.devchain import DevMarket
 from scanner.devchain.catalog import EMODES
 from scanner.units import BPS
 
-__all__ = ["Loop", "make_loops"]
+__all__ = ["Loop", "make_account", "make_loops"]
 
-DAY = 24 * 3600
 MAX = 2**256 - 1
 PAIRS = (
     ("WETH", "WETH"),
@@ -56,6 +55,14 @@ def make_loops(market: DevMarket, count: int, seed: int = 1) -> list[Loop]:
     return [getattr(maker, kinds[i % len(kinds)])(i) for i in range(count)]
 
 
+def make_account(
+    market: DevMarket, name: str, collateral: Mapping[str, int], debts: Mapping[str, int], emode: int = 0
+) -> str:
+    """Make one account that holds and owes these dollars' worth at today's prices."""
+    held, owed = ({key: dollars * 10**8 for key, dollars in side.items()} for side in (collateral, debts))
+    return _Maker(market, random.Random(name)).open(name, held, owed, emode)
+
+
 class _Maker:
     def __init__(self, market: DevMarket, rng: random.Random) -> None:
         self.market, self.rng = market, rng
@@ -80,7 +87,9 @@ class _Maker:
         else:
             debts = {owed: backing + thin}
             collateral = {held: value, "USDC": fixed * BPS // self._threshold("USDC", emode)}
-        return Loop(self._open(index, collateral, debts, emode), "hedged", self.market.reserves[held].spec.base)
+        return Loop(
+            self.open(f"loop {index}", collateral, debts, emode), "hedged", self.market.reserves[held].spec.base
+        )
 
     def mixed(self, index: int) -> Loop:
         """Hedge most of a low-threshold asset that stands beside one with a high threshold."""
@@ -92,7 +101,7 @@ class _Maker:
             "LINK": link * self._threshold("LINK", 0) // BPS - net,
             "DAI": ether * self._threshold("WETH", 0) // BPS + net * move // BPS,
         }
-        return Loop(self._open(index, {"LINK": link, "WETH": ether}, debts, 0), "mixed", "LINK")
+        return Loop(self.open(f"loop {index}", {"LINK": link, "WETH": ether}, debts, 0), "mixed", "LINK")
 
     def _threshold(self, key: str, emode: int) -> int:
         mode = next((mode for mode in EMODES if mode.id == emode and key in mode.collateral), None)
@@ -101,10 +110,10 @@ class _Maker:
     def _amount(self, key: str, value: int) -> int:
         return int(value * 10 ** self.market.reserves[key].decimals // self.prices[key])
 
-    def _open(self, index: int, collateral: Mapping[str, int], debts: Mapping[str, int], emode: int) -> str:
+    def open(self, name: str, collateral: Mapping[str, int], debts: Mapping[str, int], emode: int) -> str:
         """Supply a quarter more than planned, borrow, withdraw the quarter. Values are base units."""
         market, chain = self.market, self.market.chain
-        account = "0x" + keccak(text=f"loop {market.kind} {index}")[12:].hex()
+        account = "0x" + keccak(text=f"{name} {market.kind}")[12:].hex()
         if emode:
             chain.send(market.pool, "setUserEMode(uint8)", emode, sender=account)
         spare = {}

@@ -89,6 +89,7 @@ contract Prober {
 """
 
 HEALTHY, BELOW, REVERTED = 0, 1, 2
+AT = "0x6c697162616e6473207072696365207374756200000000000000000000000000"
 PROBER = "0x" + keccak(text="liqbands prober")[12:].hex()
 MOST = 20_000  # probes in one eth_call
 ARGUMENTS = ("address", "address[]", "uint256[]", "address[]", "int256[]", "address[]", "bytes")
@@ -132,6 +133,10 @@ class Prober:
         """Give the market's oracle another source for one asset only."""
         stub = "0x" + keccak(bytes.fromhex(asset[2:]))[12:].hex()
         return Path({stub: price}, {stub: self._stub, **source_override(self._market.oracle, asset, stub)})
+
+    def fixed(self, source: str, answer: int) -> dict[str, dict[str, Any]]:
+        """Put a stub that answers this in place of one source."""
+        return {source: {**self._stub, "stateDiff": {AT: f"0x{answer:064x}"}}}
 
     def ask(self, path: Path, accounts: Sequence[str], probes: Sequence[tuple[int, int]]) -> Probes:
         """Ask for accounts (by index) at values of the moving answer."""

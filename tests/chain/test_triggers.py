@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import groupby, pairwise
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
@@ -16,6 +16,8 @@ from eth_utils.crypto import keccak
 
 import scanner
 from scanner.devchain import DevMarket
+from scanner.devchain.catalog import Wiring
+from scanner.devchain.market import ReserveInfo
 from scanner.devchain.toolchain import Toolchain
 from scanner.devchain.tx import calldata
 from scanner.units import WAD
@@ -164,6 +166,44 @@ def test_the_first_of_many_crossings_is_found(seen: Seen) -> None:
     assert all(verdicts[0] == BELOW for verdicts, _ in found.values())
     returned = {trigger.account for trigger, (verdicts, _) in found.items() if HEALTHY in verdicts}
     assert len(returned) >= 50
+
+
+def prices(market: DevMarket, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, int]:
+    """Ask the market's oracle for every reserve that it prices, by key."""
+    priced = [info for info in market.reserves.values() if info.spec.wiring not in ("zero", "revert")]
+    asked = [(market.oracle, calldata("getAssetPrice(address)", info.asset), "uint256") for info in priced]
+    answers = market.chain.calls(asked, overrides=overrides)
+    return {info.key: answer for info, (answer,) in zip(priced, answers, strict=True)}
+
+
+def test_the_factor_map_is_what_moves_when_a_source_is_replaced(seen: Seen) -> None:
+    market, today = seen.market, prices(seen.market)
+    symbols = {key: info.symbol for key, info in market.reserves.items()}
+    of_wiring: dict[str, list[ReserveInfo]] = {}
+    for info in market.reserves.values():
+        of_wiring.setdefault(info.spec.wiring, []).append(info)
+    secret = {info.symbol for info in of_wiring["hidden"]}
+    known = {factor.feed_address.lower(): factor for factor in seen.result.factors}
+    mentioned = " ".join(seen.result.warnings)
+
+    assert of_wiring.keys() == set(get_args(Wiring))
+    roots = {address.lower() for address in market.feeds.values()} - {
+        market.feeds[info.spec.base].lower() for wiring in ("zero", "revert") for info in of_wiring[wiring]
+    }
+    own = {info.source.lower() for wiring in ("unknown", "hidden") for info in of_wiring[wiring]}
+    assert known.keys() == roots | own
+    for address, factor in known.items():
+        moved = prices(market, seen.prober.fixed(address, factor.answer * 99 // 100))
+        changed = {symbols[key] for key, price in moved.items() if price != today[key]}
+        assert changed == set(factor.members) | (secret if factor.factor == "ETH" else set()), factor
+    named = {factor for row in seen.result.frames["reserves"].select("factor").iter_rows() for factor in row if factor}
+    assert named <= {factor.factor for factor in seen.result.factors}
+    for info in (*of_wiring["fixed"], *of_wiring["constant"], *of_wiring["zero"], *of_wiring["revert"]):
+        row = seen.result.frames["reserves"].row(by_predicate=pl.col("reserve") == str(info.id), named=True)
+        assert row["factor"] is None
+        assert (row["answer"] is None) == (info.spec.wiring in ("zero", "revert"))
+    for info in (*of_wiring["unknown"], *of_wiring["hidden"]):
+        assert info.source.lower() in mentioned
 
 
 def call_for(market: DevMarket, pair: Mapping[str, Any]) -> dict[str, str]:

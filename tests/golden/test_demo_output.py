@@ -26,7 +26,7 @@ def liqbands(*arguments: str, folder: Path | None = None) -> subprocess.Complete
 
 def assert_golden(name: str, text: str) -> None:
     path = FOLDER / name
-    if os.environ.get("UPDATE_GOLDEN"):
+    if os.environ.get("UPDATE_GOLDEN") == "1":
         FOLDER.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text, f"{path.name} differs; if that is meant: UPDATE_GOLDEN=1"

@@ -6,16 +6,18 @@ import random
 from fractions import Fraction
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scanner.risk import triggers as trigger_search
 from scanner.risk.band_edges import Reference, band_edges, parse_bands
 from scanner.risk.bands import bands, in_bands
 from scanner.risk.exposures import exposures, members
 from scanner.risk.impacts import IMPACTS
 from scanner.risk.points import points
 from scanner.risk.pricing import OracleGraph
-from scanner.risk.rules import Answers, Positions, Rules
+from scanner.risk.rules import Answers, Positions, PricePath, Rules
 from scanner.risk.shocks import shock, shocked_answers
 from scanner.risk.triggers import solve_triggers
 from tests.property.market import TIME, graph, positions, random_legs, rules
@@ -31,7 +33,9 @@ def triggers(judge: Rules, held: Positions, wiring: OracleGraph, factor: str) ->
     moved = members(wiring, TIME, [factor])
     exposed = exposures(judge.legs(held, today), moved, 10**8)
     at = points(exposed, judge.health(held, today))
-    return solve_triggers(judge, held, wiring.factor_path(factor, TIME), today, at)
+    at = at.with_columns(path=pl.lit(0, pl.UInt32))
+    found = solve_triggers(judge, held, [wiring.factor_path(factor, TIME)], today, at)
+    return found.select("row", "direction", "answer", "solved")
 
 
 def liquidatable(judge: Rules, held: Positions, wiring: OracleGraph, factor: str, answer: int) -> set[int]:
@@ -147,3 +151,36 @@ def test_triggers_do_not_depend_on_who_else_is_solved(revision: int, factor: str
     part = triggers(judge, held.take(some), wiring, factor)
     assert part["answer"].to_list() == whole["answer"].to_list()
     assert part["direction"].to_list() == whole["direction"].to_list()
+
+
+@settings(max_examples=10, deadline=None)
+@given(revision=REVISIONS, seed=SEEDS, most=st.sampled_from([1, 7, 10**6]))
+def test_triggers_do_not_depend_on_the_paths_solved_beside(revision: int, seed: int, most: int) -> None:
+    rng, wiring, judge = random.Random(seed), graph(), rules(revision)
+    held = positions([random_legs(rng) for _ in range(6)])
+    today = Answers(wiring.answers_at({}, TIME))
+    paths: list[PricePath] = [wiring.factor_path(name, TIME) for name in wiring.factors()]
+    paths += [wiring.reserve_path(key, TIME) for key in wiring.prices]
+    moved = {str(index): path.reserves for index, path in enumerate(paths)}
+    at = points(exposures(judge.legs(held, today), moved, 10**8), judge.health(held, today))
+    at = at.with_columns(pl.col("factor").cast(pl.UInt32).alias("path"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trigger_search, "_MOST_ITEMS", most)
+        together = solve_triggers(judge, held, paths, today, at)
+    assert together.select("path", "row").equals(at.select("path", "row"))
+    for (index,), mine in at.partition_by("path", as_dict=True, maintain_order=True).items():
+        alone = solve_triggers(judge, held, [paths[index]], today, mine.with_columns(path=pl.lit(0, pl.UInt32)))
+        assert alone.drop("path").equals(together.filter(pl.col("path") == index).drop("path"))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=SEEDS)
+def test_picked_positions_are_valued_like_the_originals(seed: int) -> None:
+    rng, judge = random.Random(seed), rules(10)
+    held = positions([random_legs(rng) for _ in range(9)])
+    today = Answers(graph().answers_at({}, TIME))
+    rows = pl.Series([rng.randrange(9) for _ in range(20)], dtype=pl.UInt32)
+    whole = judge.health(held, today).drop("row")
+    assert judge.health(held.pick(rows), today).drop("row").equals(whole[rows])
+    assert held.pick(rows).accounts["row"].to_list() == list(range(20))
+    assert held.pick(rows.clear()).state.is_empty()

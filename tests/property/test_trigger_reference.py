@@ -10,10 +10,10 @@ import pytest
 from scanner.frames import SKIPPED
 from scanner.protocols.aave_v3.amounts import STATE
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail, AaveReserve, EMode
-from scanner.protocols.aave_v3.probe import make_probe
+from scanner.protocols.aave_v3.rules import AaveRules
 from scanner.risk.pricing import ReservePath
 from scanner.risk.rules import Answers, Positions
-from scanner.risk.triggers import first_crossings
+from scanner.risk.triggers import SEARCHES, first_crossings
 from tests.reference import aave_v3 as ref
 from tests.reference.aave_v3_random import NOW, World, world
 from tests.reference.aave_v3_triggers import first_trigger
@@ -96,9 +96,12 @@ def test_reserve_triggers_equal_the_reference(revision: int) -> None:
     compared = 0
     for key, start in made.prices.items():
         path = ReservePath(key, start, frozenset({key}))
-        probe = make_probe(market, NOW, held, path, Answers(made.prices))
+        zeros = pl.zeros(len(accounts), dtype=pl.UInt32, eager=True)
+        items = pl.DataFrame({"path": zeros, "row": rows})
+        probe = AaveRules(market, NOW).probe(held, [path], items, Answers(made.prices))
         for down, limit in ((True, max(start // 3, 1)), (False, start * 2)):
-            found = first_crossings(probe, path, rows, down=down, limit=limit)
+            searches = items.select(item="row", path="path", down=pl.lit(down), limit=pl.lit(limit, pl.Int128))
+            found = first_crossings(probe, [path], searches.select(list(SEARCHES)))
             assert found["solved"].all()
             for account, answer in zip(accounts, found["answer"].to_list(), strict=True):
                 at = lambda x, key=key: {**made.prices, key: x}  # noqa: E731

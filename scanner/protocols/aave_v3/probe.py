@@ -150,8 +150,9 @@ class AaveProbe:
         if self._averaged:
             average, loss = self._least_average(item, near, far, noise, weighted), noise + _HALF_UP_LOSS
             proven = _percent_mul(value, average) - debt + debt // _TWO_WAD >= 0
-            proven |= _above(*(s["V"] * average - s["D"] * _BPS for s in (near, far)), loss)
-            proven |= _above(*(s["W"] - s["V"] - s["D"] * _BPS for s in (near, far)), loss)
+            here, there = near["D"] * _BPS, far["D"] * _BPS
+            proven |= _above(near["V"] * average - here, far["V"] * average - there, loss)
+            proven |= _above(near["W"] - near["V"] - here, far["W"] - far["V"] - there, loss)
         else:
             proven = weighted - debt * _BPS + debt // _TWO_WAD >= 0
             proven |= _above(self._score(near), self._score(far), noise)

@@ -90,7 +90,9 @@ class MovingLegs:
     def of(self, item: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
         """List the moving legs of some items: the index into ``item`` of each, the leg, and where each item's end."""
         first, last = self._first.gather(item), self._last.gather(item)
-        frame = pl.DataFrame({"at": pl.int_range(item.len(), dtype=pl.UInt32, eager=True), "first": first, "last": last})
+        frame = pl.DataFrame(
+            {"at": pl.int_range(item.len(), dtype=pl.UInt32, eager=True), "first": first, "last": last}
+        )
         listed = frame.select("at", pl.int_ranges("first", "last", dtype=pl.UInt32).alias("leg")).explode("leg")
         return listed["at"], listed["leg"], (last - first).cum_sum()
 
@@ -108,8 +110,8 @@ class MovingLegs:
         """Say where all moving collateral has one threshold and its prices rise or fall together."""
         rising = pl.Series([move.rising for move in moves], dtype=pl.Int128).gather(self.move)
         ways = pl.DataFrame({"item": item, "way": self.threshold * pl.Series([2], dtype=pl.Int128) + rising})
-        ways = ways.filter((self.threshold > 0) & (self.amount > 0)).group_by("item")
-        both = ways.agg(pl.col("way").min() != pl.col("way").max()).filter("way")["item"]
+        counted = ways.filter((self.threshold > 0) & (self.amount > 0))
+        both = counted.group_by("item").agg(pl.col("way").min() != pl.col("way").max()).filter("way")["item"]
         return pl.repeat(True, height, dtype=pl.Boolean, eager=True).scatter(both, False)
 
 
@@ -128,7 +130,9 @@ def _prepared(legs: pl.DataFrame, answers: Answers, names: Mapping[str, int], de
     threshold = legs["threshold_bps"].cast(pl.Int128).zip_with(counts, _ZERO)
     per_unit = to_float(amount) / to_float(legs["unit"])
     fits = (per_unit * to_float(price) < _TOO_LARGE).fill_null(False)
-    value = value_of(amount.zip_with(fits, _ZERO), price.fill_null(0), legs["unit"], is_debt if debt_rounds_up else None)
+    value = value_of(
+        amount.zip_with(fits, _ZERO), price.fill_null(0), legs["unit"], is_debt if debt_rounds_up else None
+    )
     return pl.DataFrame(
         {
             "row": legs["row"],
@@ -146,9 +150,7 @@ def _prepared(legs: pl.DataFrame, answers: Answers, names: Mapping[str, int], de
     )
 
 
-def _spread(
-    legs: pl.DataFrame, items: pl.DataFrame, moves: Sequence[Move], names: Mapping[str, int]
-) -> pl.DataFrame:
+def _spread(legs: pl.DataFrame, items: pl.DataFrame, moves: Sequence[Move], names: Mapping[str, int]) -> pl.DataFrame:
     """List the legs of every item: item, leg, move (null: it stays), size (largest value, at most 2^110)."""
     first, last = _edges(legs["row"], items["row"])
     frame = pl.DataFrame({"first": first, "last": last}).with_row_index("item")

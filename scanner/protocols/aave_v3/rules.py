@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +16,6 @@ from scanner.protocols.aave_v3.probe import AaveProbe
 from scanner.protocols.aave_v3.seizures import seizures
 from scanner.protocols.aave_v3.valuation import health_of, leg_values, one_debt_per_reserve
 from scanner.risk.rules import Answers, Changes, HealthProbe, Positions, PricePath
-from scanner.risk.triggers import upper_limit
 from scanner.units import BPS
 
 __all__ = ["AaveRules"]
@@ -29,19 +29,26 @@ class AaveRules:
     def __init__(self, detail: AaveDetail, timestamp: int) -> None:
         self._detail = detail
         self._timestamp = timestamp
+        self._last: tuple[Positions, pl.DataFrame] | None = None
 
     @property
     def timestamp(self) -> int:
         return self._timestamp
 
+    def _amounts(self, positions: Positions) -> pl.DataFrame:
+        """Give ``leg_amounts``, kept for the positions asked for last."""
+        if self._last is None or self._last[0] is not positions:
+            self._last = (positions, leg_amounts(positions, self._detail, self._timestamp))
+        return self._last[1]
+
     def health(self, positions: Positions, answers: Answers) -> pl.DataFrame:
         """Value positions exactly; formulas in ``valuation``."""
-        legs = leg_amounts(positions, self._detail, self._timestamp)
+        legs = self._amounts(positions)
         return health_of(legs, positions, self._detail, answers)
 
     def legs(self, positions: Positions, answers: Answers) -> pl.DataFrame:
         """Value each leg that is not empty; collateral that the revision does not count has threshold 0."""
-        legs = leg_amounts(positions, self._detail, self._timestamp)
+        legs = self._amounts(positions)
         legs = legs.with_columns(leg_values(legs, self._detail, answers)).filter(pl.col("scaled") > 0)
         is_collateral = pl.col("side") == COLLATERAL
         threshold = ratio(legs["threshold_bps"] * legs["counts"], BPS)
@@ -58,10 +65,12 @@ class AaveRules:
             pl.when(is_collateral).then(bonus).alias("liquidation_bonus"),
         )
 
-    def probe(self, positions: Positions, path: PricePath, answers: Answers) -> HealthProbe:
-        """Prepare exact health along a price path."""
-        legs = one_debt_per_reserve(leg_amounts(positions, self._detail, self._timestamp))
-        return AaveProbe(positions, self._detail, self._timestamp, path, answers, upper_limit(path), legs)
+    def probe(
+        self, positions: Positions, paths: Sequence[PricePath], items: pl.DataFrame, answers: Answers
+    ) -> HealthProbe:
+        """Prepare exact health of items along price paths."""
+        legs = one_debt_per_reserve(self._amounts(positions))
+        return AaveProbe(positions, self._detail, legs, paths, items, answers)
 
     def seizures(self, positions: Positions, answers: Answers) -> pl.DataFrame:
         """List what the contract would move for every pair of liquidatable positions."""

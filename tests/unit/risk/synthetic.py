@@ -11,6 +11,7 @@ import polars as pl
 from scanner.protocols.aave_v3.detail import AaveDetail, AaveReserve
 from scanner.protocols.aave_v3.probe import AaveProbe
 from scanner.risk.rules import Answers, Positions, PricePath
+from scanner.risk.triggers import SEARCHES, first_crossings
 
 RAY = 10**27
 TIME = 1_700_000_000
@@ -101,16 +102,26 @@ def legs(accounts: Sequence[Account], decimals: Mapping[int, int]) -> pl.DataFra
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def probe(
+def crossings(
     accounts: Sequence[Account],
     revision: int,
     decimals: Mapping[int, int],
     path: PricePath,
     answers: Mapping[str, int],
+    *,
+    down: bool,
     limit: int,
-) -> AaveProbe:
+) -> pl.DataFrame:
+    """Give answer and solved of each account, in order, with its first crossing on the way to the limit."""
+    rows = pl.Series(range(len(accounts)), dtype=pl.UInt32)
+    items = pl.DataFrame({"path": pl.zeros(len(accounts), dtype=pl.UInt32, eager=True), "row": rows})
     market = detail(revision, decimals)
-    return AaveProbe(positions(accounts), market, TIME, path, Answers(answers), limit, legs(accounts, decimals))
+    probe = AaveProbe(positions(accounts), market, legs(accounts, decimals), [path], items, Answers(answers))
+    searches = pl.DataFrame(
+        {"item": rows, "path": items["path"], "down": [down] * len(accounts), "limit": [limit] * len(accounts)},
+        schema=SEARCHES,
+    )
+    return first_crossings(probe, [path], searches)
 
 
 def health(account: Account, revision: int, decimals: Mapping[int, int], price: Callable[[int], int]) -> int | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import polars as pl
 import pytest
 
 from scanner.frames import RAW
+from scanner.risk.band_edges import Reference
 from scanner.risk.exposures import exposures
 from scanner.risk.points import located, points
 from scanner.risk.status import NO_PAIR, statuses
@@ -126,7 +128,7 @@ def test_exact_triggers_decide_direction_and_price() -> None:
         },
         schema_overrides={"row": pl.UInt32, "answer": pl.Int128},
     )
-    rows = located(given, crossings, 1000, 0.01, 77).rows(named=True)
+    rows = located(given, crossings, {"ETH": Reference(1000, Fraction(1, 100))}, 77).rows(named=True)
     assert [r["direction"] for r in rows] == ["down", "never", "down", "now", "down"]
     assert [r["trigger_answer"] for r in rows] == ["501", None, "999", None, None]
     assert [r["price_usd"] for r in rows] == [pytest.approx(5.01), None, pytest.approx(9.99), None, pytest.approx(2.5)]

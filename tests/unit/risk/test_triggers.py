@@ -25,8 +25,8 @@ from scanner.risk.pricing import (
     Scale,
 )
 from scanner.risk.rules import PricePath
-from scanner.risk.triggers import first_crossings, upper_limit
-from tests.unit.risk.synthetic import TIME, Account, Leg, liquidatable, probe
+from scanner.risk.triggers import upper_limit
+from tests.unit.risk.synthetic import TIME, Account, Leg, crossings, liquidatable
 
 DECIMALS = {0: 2, 1: 2, 2: 1, 3: 2, 4: 0, 5: 1, 6: 2}
 START = 1500
@@ -103,10 +103,7 @@ def walk(
 def compare(accounts: Sequence[Account], revision: int, moved: PricePath, market: Mapping[str, int], down: bool) -> int:
     """Check the solver against walks; gives the number of accounts that cross more than once."""
     limit = moved.start * 3 // 2
-    judge = probe(accounts, revision, DECIMALS, moved, market, limit)
-    rows = pl.Series(range(len(accounts)), dtype=pl.UInt32)
-
-    found = first_crossings(judge, moved, rows, down=down, limit=1 if down else limit)
+    found = crossings(accounts, revision, DECIMALS, moved, market, down=down, limit=1 if down else limit)
 
     every = pl.Series(range(limit + 1), dtype=pl.Int128)
     table = {key: moved.answer(key, every).to_list() for key in moved.reserves}
@@ -193,10 +190,8 @@ def test_triggers_of_real_sizes_hold_around_the_crossing_and_at_random(revision:
     path, market, decimals = whole_market()
     accounts = [real_account(rng, market, decimals, down) for _ in range(60)]
     limit = upper_limit(path)
-    judge = probe(accounts, revision, decimals, path, market, limit)
-    rows = pl.Series(range(len(accounts)), dtype=pl.UInt32)
 
-    found = first_crossings(judge, path, rows, down=down, limit=1 if down else limit)
+    found = crossings(accounts, revision, decimals, path, market, down=down, limit=1 if down else limit)
 
     assert found["solved"].all()
     assert found["answer"].null_count() < 20
@@ -229,8 +224,7 @@ def test_positions_that_break_today_or_never_have_no_trigger() -> None:
         [Leg(0, 10**4, 8000)],  # no debt
         [Leg(5, 10**6, 8000), Leg(5, 10, None)],  # nothing moves
     ]
-    judge = probe(accounts, 10, DECIMALS, path, market, upper_limit(path))
-    found = first_crossings(judge, path, pl.Series([0, 1, 2, 3], dtype=pl.UInt32), down=True, limit=1)
+    found = crossings(accounts, 10, DECIMALS, path, market, down=True, limit=1)
     assert found["answer"].to_list() == [None] * 4
     assert found["solved"].all()
 
@@ -240,8 +234,7 @@ def test_a_price_of_zero_is_no_trigger_and_an_unpriced_leg_never_breaks() -> Non
     path = FactorPath("A", TIME, (Feed("a", "A", 2, 100, None, "A"),), expressions, {"a": 100})
     held: Account = [Leg(0, 10**6, 8000), Leg(5, 10**6, 8000), Leg(5, 850_000, None)]
     unpriced: Account = [Leg(0, 10**6, 8000), Leg(4, 1, 8000), Leg(5, 8, None)]
-    judge = probe([held, unpriced], 10, DECIMALS, path, {"0": 1, "5": 1000}, 1000)
-    found = first_crossings(judge, path, pl.Series([0, 1], dtype=pl.UInt32), down=True, limit=1)
+    found = crossings([held, unpriced], 10, DECIMALS, path, {"0": 1, "5": 1000}, down=True, limit=1)
     assert found["answer"].to_list() == [None, None]
 
 
@@ -251,8 +244,7 @@ def test_numbers_beyond_128_bits_are_left_unsolved_and_spoil_nothing() -> None:
         [Leg(0, 10**37, 8000), Leg(5, 10**30, None)],
         [Leg(0, 10**4, 8000), Leg(5, 10**6, None)],
     ]
-    judge = probe(accounts, 10, DECIMALS, path, {"0": 10**11, "5": 1000}, upper_limit(path))
-    found = first_crossings(judge, path, pl.Series([0, 1], dtype=pl.UInt32), down=True, limit=1)
+    found = crossings(accounts, 10, DECIMALS, path, {"0": 10**11, "5": 1000}, down=True, limit=1)
     assert found["solved"].to_list() == [False, True]
     assert found["answer"][0] is None
     assert found["answer"][1] is not None
