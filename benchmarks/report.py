@@ -74,7 +74,11 @@ def table(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> st
             ),
             *(_row(f"{peer.name} ({peer.accounts:,} accounts)", peer.times, peer.accounts) for peer in market.peers),
             "",
-            f"{market.ratio_to_peer:.1f} times the best web3.py way ({market.best_peer.name}); "
+            *(
+                [f"{market.ratio_to_peer:.1f} times the best web3.py way ({market.best_peer.name})."]
+                if market.peers
+                else []
+            ),
             f"{market.ratio_to_bare:.2f} times the wall time of the bare requests.",
             "",
         ]
@@ -98,7 +102,7 @@ def misses(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> l
         name, rate = f"{market.accounts:,} accounts", market.ours.rate(market.accounts)
         if rate < LEAST_RATE:
             found.append(f"{name}: {rate:,.0f} accounts/s, the target is {LEAST_RATE:,}")
-        if market.ratio_to_peer < LEAST_RATIO_TO_PEER:
+        if market.peers and market.ratio_to_peer < LEAST_RATIO_TO_PEER:
             found.append(f"{name}: {market.ratio_to_peer:.1f} times web3.py, the target is {LEAST_RATIO_TO_PEER:g}")
         if market.ratio_to_bare > MOST_RATIO_TO_BARE:
             found.append(

@@ -114,9 +114,11 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         placed = _unsolved(closed, references)
     else:
         placed = located(closed, solved.factors, references, timestamp)
-    at_triggers = seizures_at(
-        then.rules, then.positions, then.answers, solved.paths, solved.factors.filter(pl.col("answer").is_not_null())
-    )
+    seized = [seizures.with_columns(pl.lit(NOW).alias("factor"))]
+    crossed = solved.factors.filter(pl.col("answer").is_not_null())
+    if crossed.height:
+        at_triggers = seizures_at(then.rules, then.positions, then.answers, solved.paths, crossed)
+        seized.append(solved.named(at_triggers, "factor"))
     broken = solved.named(solved.reserves.filter(pl.col("answer").is_not_null()), "reserve")
     label = _Labels(market, positions)
     frames = {
@@ -127,11 +129,7 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         "exposures": label.frame(exposed, "exposures", EXPOSURES),
         "liquidation_points": label.frame(placed, "liquidation_points", LIQUIDATION_POINTS),
         "triggers": label.frame(_triggers(market, reserves, broken, timestamp), "triggers", TRIGGERS),
-        "seizures": label.frame(
-            pl.concat([seizures.with_columns(pl.lit(NOW).alias("factor")), solved.named(at_triggers, "factor")]),
-            "seizures",
-            SEIZURES,
-        ),
+        "seizures": label.frame(pl.concat(seized), "seizures", SEIZURES),
         "skipped": pl.concat([market.skipped, positions.skipped, label.frame(solved.skipped(), "skipped", SKIPPED)]),
     }
     return Assessment(
@@ -180,7 +178,7 @@ def _solve(market: Market, graph: OracleGraph, then: _Then, closed: pl.DataFrame
     single = [graph.reserve_path(key, timestamp) for key in keys]
     paths: list[PricePath] = [*(graph.factor_path(name, timestamp) for name in names), *single]
     moved = {path.name: path.reserves for path in single}
-    of_reserves = points(exposures(then.legs, moved, market.base_unit), then.health)
+    of_reserves = points(exposures(then.legs, moved, market.base_unit), then.health) if moved else closed.clear()
     asked = [_on_paths(closed, names, 0), _on_paths(of_reserves, keys, len(names))]
     crossings = solve_triggers(then.rules, then.positions, paths, then.answers, pl.concat(asked))
     return _Solved(paths, crossings.head(asked[0].height), crossings.slice(asked[0].height))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scanner.chain.interface import LogQuery, Reader
+from scanner.errors import BlockUnavailable
 from scanner.protocols.interface import LogDiscovery
 from scanner.store.index import BorrowerIndex
 
@@ -36,9 +37,11 @@ def discover(
     """
     pinned = chain.block.number
     tail: dict[str, str] = {}
-    start = index.covered_to + 1
+    start, trusted = _start(chain, index)
     if read_logs and start <= pinned:
-        final = chain.finalized_number()
+        final = chain.finalized_number() if trusted else -1
+        if start <= final:
+            _anchor(chain, index, final)
         query = LogQuery(discovery.addresses, discovery.topics, start, pinned)
         for last, logs in chain.logs(query):
             found = discovery.decode(logs)
@@ -53,3 +56,26 @@ def discover(
         active.extend(sorted(set(tail.values()).difference(active)))
     idle = [owner for owner in index.idle(pinned) if owner not in tail]
     return Candidates(active, idle)
+
+
+def _start(chain: Reader, index: BorrowerIndex) -> tuple[int, bool]:
+    """Give the first block to read, and whether what is read may be saved.
+
+    An index of another chain with the same genesis (a fork, an earlier run of a local node) starts anew. Where the
+    node does not know the block that would tell, it may only lag: everything is read and nothing is saved.
+    """
+    if index.anchor is not None:
+        number, known = index.anchor
+        seen = chain.block_hash(number)
+        if seen is None:
+            return index.first_block, False
+        if seen != known:
+            index.rewind()
+    return index.covered_to + 1, True
+
+
+def _anchor(chain: Reader, index: BorrowerIndex, final: int) -> None:
+    seen = chain.block_hash(final)
+    if seen is None:
+        raise BlockUnavailable(f"the node does not know its own final block {final}; try again, or another endpoint")
+    index.set_anchor(final, seen)

@@ -16,9 +16,11 @@ __all__ = [
     "INT128_MAX",
     "from_raw",
     "mul_div_down",
+    "mul_div_either",
     "mul_div_half_up",
     "mul_div_up",
     "ratio",
+    "run_ends",
     "run_sums",
     "sum_by",
     "to_float",
@@ -56,6 +58,11 @@ def mul_div_up(a: pl.Series, b: Number, d: Number) -> pl.Series:
 def mul_div_half_up(a: pl.Series, b: Number, d: Number) -> pl.Series:
     """Give (a * b + d // 2) // d per row, Aave's rounding to nearest; else as ``mul_div_down``."""
     return _mul_div(a, b, d, "half_up")
+
+
+def mul_div_either(a: pl.Series, b: Number, d: Number, up: pl.Series) -> pl.Series:
+    """Give ceil(a * b / d) in the rows where ``up`` is, floor(a * b / d) in the others; else as ``mul_div_down``."""
+    return _mul_div(a, b, d, up)
 
 
 def to_int128(value: Number) -> pl.Series:
@@ -107,6 +114,12 @@ def sum_by(frame: pl.DataFrame, by: str | Sequence[str], columns: Sequence[str])
     return grouped.select(*keys, *columns)
 
 
+def run_ends(row: pl.Series, height: int) -> pl.Series:
+    """Give where the run of each of 0..height-1 ends in ascending ``row`` (UInt32), as ``run_sums`` takes it."""
+    last = (row != row.shift(-1)).fill_null(True).arg_true()
+    return pl.zeros(height, dtype=pl.UInt32, eager=True).scatter(row.gather(last), last + 1).cum_max()
+
+
 def run_sums(ends: pl.Series, *columns: pl.Series) -> list[pl.Series]:
     """Sum consecutive runs of Int128 columns; a run ends before the row that ``ends`` gives, ascending.
 
@@ -127,7 +140,7 @@ def _check_sums(frame: pl.DataFrame, grouped: pl.DataFrame, keys: list[str], col
                 raise OverflowError(f"a sum of column {column!r} needs more than 127 bits")
 
 
-def _mul_div(a: pl.Series, b: Number, d: Number, rounding: Rounding) -> pl.Series:
+def _mul_div(a: pl.Series, b: Number, d: Number, rounding: Rounding | pl.Series) -> pl.Series:
     x, y, z = _aligned(to_int128(a), to_int128(b), to_int128(d))
     if x.len() == 0:
         return x
@@ -140,7 +153,9 @@ def _mul_div(a: pl.Series, b: Number, d: Number, rounding: Rounding) -> pl.Serie
     proven = (divisor * (estimate * _ESTIMATE_ERROR + 3.0) < _LIMIT) & (estimate < _LIMIT)
     near = estimate.cast(pl.Int128, strict=False)
     residue = x * y - near * z
-    if rounding != "down":
+    if isinstance(rounding, pl.Series):
+        residue = (residue + (z - _ONE)).zip_with(rounding, residue)
+    elif rounding != "down":
         residue = residue + (z - _ONE if rounding == "up" else z // _TWO)
     result = near + residue // z
     open_rows = (~proven).arg_true()
@@ -158,9 +173,12 @@ def _aligned(*operands: pl.Series) -> tuple[pl.Series, ...]:
     return operands
 
 
-def _by_python(a: pl.Series, b: pl.Series, d: pl.Series, rows: pl.Series, rounding: Rounding) -> pl.Series:
+def _by_python(a: pl.Series, b: pl.Series, d: pl.Series, rows: pl.Series, rounding: Rounding | pl.Series) -> pl.Series:
     x, y, z = (s.gather(rows).to_list() if s.len() > 1 else s.to_list() * rows.len() for s in (a, b, d))
-    if rounding == "down":
+    if isinstance(rounding, pl.Series):
+        ups = rounding.gather(rows)
+        values = [-(-p * q // r) if up else p * q // r for p, q, r, up in zip(x, y, z, ups, strict=True)]
+    elif rounding == "down":
         values = [p * q // r for p, q, r in zip(x, y, z, strict=True)]
     elif rounding == "up":
         values = [-(-p * q // r) for p, q, r in zip(x, y, z, strict=True)]

@@ -113,6 +113,10 @@ class Reader(Protocol):
         """Give the number of the newest block that cannot be undone, at most the pinned block."""
         ...
 
+    def block_hash(self, number: int) -> str | None:
+        """Give the hash of a block of the same chain; None when the node does not know that number."""
+        ...
+
     def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
         """Answer calls in order, batched into few requests.
 

@@ -60,6 +60,11 @@ class RpcReader:
             self._finalized = min(self._run(_finalized(self._endpoint)), self.block.number)
         return self._finalized
 
+    def block_hash(self, number: int) -> str | None:
+        """Give the hash of the canonical block of a number; None when the node has none."""
+        block = self._run(block_by_number(self._endpoint, number))
+        return None if block is None else block.hash
+
     def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
         """Answer calls in order.
 

@@ -50,6 +50,10 @@ class RecordingReader:
         """Give what the reader inside says."""
         return self.recording.finalized
 
+    def block_hash(self, number: int) -> str | None:
+        """Give what the reader inside says; a replay has its own list of accounts and never asks."""
+        return self._inner.block_hash(number)
+
     def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
         """Answer calls and keep the answers."""
         with self._refusal_noted():
@@ -111,6 +115,10 @@ class ReplayReader:
     def finalized_number(self) -> int:
         """Give what the recorded endpoint said."""
         return self.recording.finalized
+
+    def block_hash(self, number: int) -> str | None:
+        """Give the hash of the recorded block, the only one that is known here."""
+        return self.block.hash if number == self.block.number else None
 
     def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
         """Give the recorded answers, in order."""

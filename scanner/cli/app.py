@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from scanner import __version__
 from scanner.cli.options import Output, Reading, Risk, Talk
 
-__all__ = ["COMMANDS", "app"]
+__all__ = ["COMMANDS", "account", "accounts", "app", "demo", "devchain", "index", "scan"]
 
 _HELP = """Exact liquidation bands of on-chain lending markets, read from RPC alone.
 
@@ -26,9 +26,7 @@ def _examples(*lines: str) -> str:
     return "\n\n".join(("Examples:", *(f"`{line}`" for line in lines)))
 
 
-app = App(
-    name="liqbands", help=_HELP, version=__version__, help_format="markdown", suppress_keyboard_interrupt=False
-)
+app = App(name="liqbands", help=_HELP, version=__version__, help_format="markdown", suppress_keyboard_interrupt=False)
 
 COMMANDS: Final = ("scan", "accounts", "account", "index", "devchain", "demo")
 

@@ -100,6 +100,6 @@ class Talk:
 class Output:
     """Where data goes."""
 
-    output: Annotated[
-        str, Parameter(alias="-o", help="File to write, or - for stdout.", allow_leading_hyphen=True)
-    ] = "-"
+    output: Annotated[str, Parameter(alias="-o", help="File to write, or - for stdout.", allow_leading_hyphen=True)] = (
+        "-"
+    )

@@ -12,7 +12,7 @@ from scanner.render.words import accounts, age, clean, count, money, percent, pr
 from scanner.results import FactorInfo, MarketSummary, ReserveProof, ScanResult
 from scanner.views import factor_info
 
-__all__ = ["Header", "completeness_words", "warning_lines"]
+__all__ = ["Header", "completeness_words", "trust_chunks", "warning_lines"]
 
 Chunk = tuple[str, Style]
 _WARNINGS = 8

@@ -14,7 +14,7 @@ from rich.style import Style
 from scanner.render.ink import Ink
 from scanner.render.words import fit
 
-__all__ = ["Column", "Drawing", "Grid", "Line", "bar", "flow", "wrap"]
+__all__ = ["Column", "Drawing", "Grid", "Line", "bar", "flow", "style_of", "wrap"]
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 # One character for one, so that widths stay.

@@ -13,7 +13,7 @@ from scanner.units import BPS
 
 __all__ = ["exposures", "members"]
 
-_SIDES: Final = ("collateral", "debt")
+_SUMMED: Final = ("collateral", "debt", "unpriced")
 _EXPOSURES: Final = pl.Schema(
     {
         "row": pl.UInt32,
@@ -48,23 +48,20 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
     legs = legs.select(
         "row",
         "price_key",
-        pl.when(is_collateral).then(value * threshold).otherwise(nothing).alias("collateral"),
-        pl.when(is_collateral).then(nothing).otherwise(value).alias("debt"),
-        pl.col("value_raw").is_null().alias("unpriced"),
+        pl.when(is_collateral).then(value * threshold).otherwise(nothing).fill_null(nothing).alias("collateral"),
+        pl.when(is_collateral).then(nothing).otherwise(value).fill_null(nothing).alias("debt"),
+        pl.col("value_raw").is_null().cast(pl.Int128).alias("unpriced"),
     )
-    if legs["unpriced"].any():
-        legs = legs.filter(~pl.col("unpriced").any().over("row"))
-    if not legs["row"].is_sorted():
-        legs = legs.sort("row", maintain_order=True)
     totals = _per_row(legs)
     scales = {"collateral": base_unit * BPS, "debt": base_unit}
     parts = [pl.DataFrame(schema=_EXPOSURES)]
     for factor, keys in moved.items():
         inside = _per_row(legs.filter(pl.col("price_key").is_in(list(keys))))
-        inside = inside.filter((pl.col("collateral") > 0) | (pl.col("debt") > 0))
         outside = totals[totals["row"].search_sorted(inside["row"])]
-        columns = {f"inside_{side}": ratio(inside[side], scales[side]) for side in _SIDES}
-        columns |= {f"outside_{side}": ratio(outside[side] - inside[side], scales[side]) for side in _SIDES}
+        touched = ((inside["collateral"] > 0) | (inside["debt"] > 0)) & (outside["unpriced"] == 0)
+        inside, outside = inside.filter(touched), outside.filter(touched)
+        columns = {f"inside_{side}": ratio(inside[side], scales[side]) for side in scales}
+        columns |= {f"outside_{side}": ratio(outside[side] - inside[side], scales[side]) for side in scales}
         parts.append(inside.select("row", pl.lit(factor).alias("factor")).with_columns(**columns).select(*_EXPOSURES))
     return pl.concat(parts)
 
@@ -72,5 +69,5 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
 def _per_row(legs: pl.DataFrame) -> pl.DataFrame:
     """Sum up ascending rows."""
     last = (legs["row"] != legs["row"].shift(-1)).fill_null(True).arg_true()
-    sums = run_sums(last + 1, *(legs[side] for side in _SIDES))
-    return pl.DataFrame({"row": legs["row"].gather(last), **dict(zip(_SIDES, sums, strict=True))})
+    sums = run_sums(last + 1, *(legs[name] for name in _SUMMED))
+    return pl.DataFrame({"row": legs["row"].gather(last), **dict(zip(_SUMMED, sums, strict=True))})

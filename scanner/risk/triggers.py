@@ -59,8 +59,11 @@ def solve_triggers(
     breaking. Where solved is false the numbers are too large, or the search was given up.
     """
     points = points.select(pl.col("path").cast(pl.UInt32), "row", "direction")
-    parts = [*points.iter_slices(_MOST_ITEMS)] or [points]
-    return pl.concat([_solved(rules, positions, paths, answers, part) for part in parts])
+    if points.is_empty():
+        return points.with_columns(
+            pl.lit(None, pl.Int128).alias("answer"), pl.lit(True).alias("solved"), pl.lit(False).alias("too_large")
+        )
+    return pl.concat([_solved(rules, positions, paths, answers, part) for part in points.iter_slices(_MOST_ITEMS)])
 
 
 def _solved(

@@ -143,7 +143,7 @@ class BorrowerIndex:
                 raise
             self._db.execute("COMMIT")
 
-    def _set(self, key: str, value: int) -> None:
+    def _set(self, key: str, value: int | str) -> None:
         self._db.execute(
             "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, str(value))
         )
@@ -153,6 +153,27 @@ class BorrowerIndex:
         """Last block whose logs are all in the index."""
         rows = self._rows("SELECT value FROM meta WHERE key = 'covered_to'")
         return int(rows[0][0]) if rows else self.first_block - 1
+
+    @property
+    def anchor(self) -> tuple[int, str] | None:
+        """Number and hash of a final block at or after the cursor; None before the first discovery.
+
+        Two chains can share chain id and genesis: a fork and its origin, or two runs of a local node.
+        """
+        known = dict(self._rows("SELECT key, value FROM meta WHERE key IN ('anchor_number', 'anchor_hash')"))
+        return (int(known["anchor_number"]), known["anchor_hash"]) if known else None
+
+    def set_anchor(self, number: int, block_hash: str) -> None:
+        """Note the newest final block, before logs up to it are added."""
+        with self._transaction():
+            self._set("anchor_number", number)
+            self._set("anchor_hash", block_hash)
+
+    def rewind(self) -> None:
+        """Forget what was covered and who was idle: it was another chain's. Positions stay, they do no harm."""
+        with self._transaction():
+            self._db.execute("DELETE FROM meta WHERE key IN ('covered_to', 'anchor_number', 'anchor_hash')")
+            self._db.execute("UPDATE positions SET found_block = 0, idle_block = NULL")
 
     def add(self, found: Iterable[tuple[str, str, int]], covered_to: int | None = None) -> None:
         """Insert (position, owner, block of the log) and move the cursor, in one transaction.

@@ -36,7 +36,7 @@ BEYOND = 250
 LIQUIDATIONS = 30  # on each kind of market
 BLOCKED = 4  # by each reason
 HEALTHY_ERROR = {"3.6": "HealthFactorNotBelowThreshold()", "3.0": "45"}
-WINDOW = 1500  # units; the noise of a hedged loop spans a few hundred to a few thousand
+WINDOW = 1000  # units; the noise of a hedged loop spans a few hundred to a few thousand
 
 
 @pytest.fixture(scope="module", params=["3.6", "3.0"])

@@ -21,7 +21,13 @@ FUNCTIONS = [
     (exact.mul_div_down, units.mul_div_down),
     (exact.mul_div_up, units.mul_div_up),
     (exact.mul_div_half_up, units.mul_div_half_up),
+    (lambda a, b, d: exact.mul_div_either(a, b, d, alike(a, up=True)), units.mul_div_up),
+    (lambda a, b, d: exact.mul_div_either(a, b, d, alike(a, up=False)), units.mul_div_down),
 ]
+
+
+def alike(a: pl.Series, *, up: bool) -> pl.Series:
+    return pl.repeat(up, a.len(), dtype=pl.Boolean, eager=True)
 
 
 def column(values: list[int | None]) -> pl.Series:
@@ -114,3 +120,23 @@ def test_raw_columns_keep_every_digit_and_refuse_39_of_them() -> None:
     with pytest.raises(OverflowError, match="10\\^38"):
         exact.to_raw(column([10**38]))
     assert exact.to_float(column([2**53 + 1, 2**126])).to_list() == [float(2**53 + 1), float(2**126)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(st.tuples(sizes, sizes, st.integers(1, LIMIT - 1), st.booleans()), min_size=1, max_size=20))
+def test_each_row_has_its_own_rounding(rows: list[tuple[int, int, int, bool]]) -> None:
+    fitting = [row for row in rows if units.mul_div_up(*row[:3]) < LIMIT]
+    a, b, d = (column([row[i] for row in fitting]) for i in range(3))
+    up = pl.Series([row[3] for row in fitting], dtype=pl.Boolean)
+    expected = [units.mul_div_up(*r[:3]) if r[3] else units.mul_div_down(*r[:3]) for r in fitting]
+    assert exact.mul_div_either(a, b, d, up).to_list() == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(runs=st.lists(st.lists(st.integers(-(2**126), 2**126), max_size=3), max_size=8))
+def test_runs_are_summed_though_running_totals_wrap(runs: list[list[int]]) -> None:
+    fitting = [run if -LIMIT <= sum(run) < LIMIT else [] for run in runs]
+    row = pl.Series([n for n, run in enumerate(fitting) for _ in run], dtype=pl.UInt32)
+    ends = exact.run_ends(row, len(fitting))
+    (sums,) = exact.run_sums(ends, column([value for run in fitting for value in run]))
+    assert sums.to_list() == [sum(run) for run in fitting]

@@ -6,13 +6,13 @@ from typing import Final
 
 import polars as pl
 
-from scanner.exact import mul_div_down, mul_div_half_up
+from scanner.exact import mul_div_either, mul_div_half_up
 from scanner.protocols.aave_v3.detail import COLLATERAL, STABLE_DEBT, AaveDetail, AaveReserve, EMode, emode_price_key
 from scanner.protocols.aave_v3.interest import debt_index_at, income_at, stable_balance
 from scanner.risk.rules import Positions
 from scanner.units import RAY
 
-__all__ = ["STATE", "leg_amounts", "mul_div_for"]
+__all__ = ["STATE", "leg_amounts"]
 
 STATE: Final = pl.Schema(
     {
@@ -100,14 +100,7 @@ def _amounts(state: pl.DataFrame, detail: AaveDetail, timestamp: int) -> pl.Seri
     scaled = state["scaled"]
     if not detail.exact_balances:
         return _with_stable(mul_div_half_up(scaled, index, RAY), state, detail, timestamp)
-    return mul_div_for(is_debt, scaled, index, pl.Series([RAY], dtype=pl.Int128))
-
-
-def mul_div_for(is_debt: pl.Series, a: pl.Series, b: pl.Series, d: pl.Series) -> pl.Series:
-    """Give a · b / d, rounded down, and up where ``is_debt``; operands as of ``exact.mul_div_down``, d up to 2^126."""
-    quotient = mul_div_down(a, b, d)
-    rest = a * b - quotient * d  # wraps and is right: the true rest lies in [0, d)
-    return quotient + (is_debt & (rest != 0)).cast(pl.Int128)
+    return mul_div_either(scaled, index, RAY, up=is_debt)
 
 
 def _with_stable(amounts: pl.Series, state: pl.DataFrame, detail: AaveDetail, timestamp: int) -> pl.Series:

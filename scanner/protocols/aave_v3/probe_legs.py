@@ -11,9 +11,9 @@ from typing import Final
 
 import polars as pl
 
-from scanner.exact import mul_div_down, run_sums, to_float
-from scanner.protocols.aave_v3.amounts import mul_div_for
+from scanner.exact import mul_div_down, mul_div_either, run_sums, to_float
 from scanner.protocols.aave_v3.detail import COLLATERAL
+from scanner.protocols.aave_v3.valuation import leg_prices
 from scanner.risk.rules import Answers, PricePath
 from scanner.units import BPS
 
@@ -39,7 +39,7 @@ class Move:
 
 def value_of(amount: pl.Series, price: pl.Series, unit: pl.Series, up: pl.Series | None) -> pl.Series:
     """Give amount · price / unit, rounded down, and up where ``up`` is."""
-    return mul_div_down(amount, price, unit) if up is None else mul_div_for(up, amount, price, unit)
+    return mul_div_down(amount, price, unit) if up is None else mul_div_either(amount, price, unit, up)
 
 
 class MovingLegs:
@@ -120,12 +120,7 @@ def _prepared(legs: pl.DataFrame, answers: Answers, names: Mapping[str, int], de
     is_debt = legs["side"] != COLLATERAL
     counts = legs["counts"] & ~is_debt
     key = legs["price_key"].cast(pl.Enum(list(names))).to_physical().cast(pl.UInt32)
-    price = pl.Series([answers.market.get(name) for name in names], dtype=pl.Int128).gather(key)
-    if answers.moved is not None:
-        own = answers.moved.select("row", pl.col("reserve").alias("price_key"), "answer")
-        keys = ["row", "price_key"]
-        own_price = legs.select(keys).join(own, on=keys, how="left", validate="m:1", maintain_order="left")["answer"]
-        price = own_price.zip_with(own_price.is_not_null(), price)
+    price = leg_prices(legs["row"], legs["price_key"], answers)
     amount = legs["amount"].zip_with(is_debt | counts, _ZERO)
     threshold = legs["threshold_bps"].cast(pl.Int128).zip_with(counts, _ZERO)
     per_unit = to_float(amount) / to_float(legs["unit"])

@@ -11,16 +11,16 @@ import polars as pl
 from scanner.errors import ConfigError, suggest
 from scanner.exact import ratio, to_raw
 from scanner.protocols.aave_v3.amounts import leg_amounts
-from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail
+from scanner.protocols.aave_v3.detail import COLLATERAL, AaveDetail
 from scanner.protocols.aave_v3.probe import AaveProbe
 from scanner.protocols.aave_v3.seizures import seizures
-from scanner.protocols.aave_v3.valuation import health_of, leg_values, one_debt_per_reserve
+from scanner.protocols.aave_v3.valuation import health_of, one_debt_per_reserve, valued
 from scanner.risk.rules import Answers, Changes, HealthProbe, Positions, PricePath
 from scanner.units import BPS
 
 __all__ = ["AaveRules"]
 
-_SIDES: Final = {COLLATERAL: "collateral", DEBT: "debt", STABLE_DEBT: "stable_debt"}
+_SIDES: Final = pl.Series(["collateral", "debt", "stable_debt"])  # by COLLATERAL, DEBT, STABLE_DEBT
 
 
 class AaveRules:
@@ -29,7 +29,8 @@ class AaveRules:
     def __init__(self, detail: AaveDetail, timestamp: int) -> None:
         self._detail = detail
         self._timestamp = timestamp
-        self._last: tuple[Positions, pl.DataFrame] | None = None
+        self._last_amounts: tuple[Positions, pl.DataFrame] | None = None
+        self._last_valued: tuple[Positions, Answers, pl.DataFrame] | None = None
 
     @property
     def timestamp(self) -> int:
@@ -37,19 +38,27 @@ class AaveRules:
 
     def _amounts(self, positions: Positions) -> pl.DataFrame:
         """Give ``leg_amounts``, kept for the positions asked for last."""
-        if self._last is None or self._last[0] is not positions:
-            self._last = (positions, leg_amounts(positions, self._detail, self._timestamp))
-        return self._last[1]
+        if self._last_amounts is None or self._last_amounts[0] is not positions:
+            self._last_amounts = (positions, leg_amounts(positions, self._detail, self._timestamp))
+        return self._last_amounts[1]
+
+    def _valued(self, positions: Positions, answers: Answers) -> pl.DataFrame:
+        """Give the legs with their values, kept for what was asked for last."""
+        last = self._last_valued
+        if last is None or last[0] is not positions or last[1] is not answers:
+            last = (positions, answers, valued(self._amounts(positions), self._detail, answers))
+            self._last_valued = last
+        return last[2]
 
     def health(self, positions: Positions, answers: Answers) -> pl.DataFrame:
         """Value positions exactly; formulas in ``valuation``."""
-        legs = self._amounts(positions)
-        return health_of(legs, positions, self._detail, answers)
+        return health_of(self._valued(positions, answers), positions, self._detail, answers)
 
     def legs(self, positions: Positions, answers: Answers) -> pl.DataFrame:
         """Value each leg that is not empty; collateral that the revision does not count has threshold 0."""
-        legs = self._amounts(positions)
-        legs = legs.with_columns(leg_values(legs, self._detail, answers)).filter(pl.col("scaled") > 0)
+        legs = self._valued(positions, answers)
+        if legs["scaled"].min() == 0:
+            legs = legs.filter(pl.col("scaled") > 0)
         is_collateral = pl.col("side") == COLLATERAL
         threshold = ratio(legs["threshold_bps"] * legs["counts"], BPS)
         bonus = ratio((legs["bonus_bps"] - BPS).clip(lower_bound=0), BPS)
@@ -57,7 +66,7 @@ class AaveRules:
             "row",
             "reserve",
             "price_key",
-            pl.col("side").replace_strict(_SIDES, return_dtype=pl.String),
+            _SIDES.gather(legs["side"]).alias("side"),
             to_raw(legs["scaled"]).alias("scaled_raw"),
             to_raw(legs["amount"]).alias("amount_raw"),
             to_raw(legs["value"]).alias("value_raw"),
@@ -74,7 +83,8 @@ class AaveRules:
 
     def seizures(self, positions: Positions, answers: Answers) -> pl.DataFrame:
         """List what the contract would move for every pair of liquidatable positions."""
-        return seizures(self._detail, self._timestamp, positions, answers, self.health(positions, answers))
+        legs, health = self._valued(positions, answers), self.health(positions, answers)
+        return seizures(self._detail, self._timestamp, legs, answers, health)
 
     def with_changes(self, changes: Changes) -> AaveRules:
         """Give the rules of the market after a change; raises ConfigError for an unknown reserve or category."""

@@ -8,11 +8,11 @@ import polars as pl
 
 from scanner.exact import INT128_MAX, mul_div_down, sum_by, to_raw
 from scanner.frames import RAW, TIME, FrameSchema
-from scanner.protocols.aave_v3.amounts import leg_amounts
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, AaveDetail, emode_price_key
 from scanner.protocols.aave_v3.interest import debt_index_at, income_at
 from scanner.protocols.aave_v3.liquidation import CLOSE_FACTOR_HEALTH, Liquidations, debt_value
-from scanner.risk.rules import Answers, Positions
+from scanner.protocols.aave_v3.valuation import leg_prices
+from scanner.risk.rules import Answers
 from scanner.units import BPS, RAY
 
 __all__ = ["BLOCKERS", "PAIR_SEIZURES", "seizures"]
@@ -45,9 +45,11 @@ _IDS: Final = 128
 
 
 def seizures(
-    detail: AaveDetail, timestamp: int, positions: Positions, answers: Answers, health: pl.DataFrame
+    detail: AaveDetail, timestamp: int, legs: pl.DataFrame, answers: Answers, health: pl.DataFrame
 ) -> pl.DataFrame:
     """List every debt × collateral pair of the positions that ``health`` (of ``Rules.health``) calls liquidatable.
+
+    ``legs`` as ``valuation.valued`` gives them at the same timestamp and answers.
 
     Gives PAIR_SEIZURES in order of row, collateral reserve id, debt reserve id. Amounts are those of the largest call
     that the contract accepts when it pays out the underlying; ``fee_raw`` is the fee by the formula (the
@@ -61,7 +63,7 @@ def seizures(
         pl.col("debt_raw").cast(pl.Int128).alias("total_debt"),
         pl.col("collateral_raw").cast(pl.Int128).alias("total_collateral"),
     )
-    legs = _priced_legs(detail, timestamp, positions, answers, hurt["row"])
+    legs = _priced_legs(detail, legs.filter(health["liquidatable"].fill_null(False).gather(legs["row"])), answers)
     reserves = _reserves(detail, timestamp)
     pairs = _pairs(detail, legs, reserves).join(hurt, on="row", how="left", validate="m:1", maintain_order="left")
     done = Liquidations(detail.revision, pairs)
@@ -106,40 +108,20 @@ def _mark_best(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(best.alias("best"))
 
 
-def _priced_legs(
-    detail: AaveDetail, timestamp: int, positions: Positions, answers: Answers, rows: pl.Series
-) -> pl.DataFrame:
-    """Give the non-empty legs of some rows with the answers that the liquidation uses as ``price``, null if unknown."""
-    taken = positions.take(rows)
-    legs = leg_amounts(taken, detail, timestamp).filter(pl.col("amount") > 0)
+def _priced_legs(detail: AaveDetail, legs: pl.DataFrame, answers: Answers) -> pl.DataFrame:
+    """Give the non-empty legs in order, with ``health_price`` and, as ``price``, what the liquidation uses."""
+    legs = legs.filter(pl.col("amount") > 0).with_columns(pl.col("price").alias("health_price"))
     order = legs.select(pl.col("row").cast(pl.Int64) * _IDS + pl.col("reserve_id")).to_series()
     if not order.is_sorted():
         legs = legs[order.arg_sort()]
-    kept = positions.accounts["row"].filter(positions.accounts["row"].is_in(rows.implode()))
-    legs = legs.with_columns(kept.gather(legs["row"]).alias("row"), pl.col("price_key").alias("call_key"))
     own_price = [c for c, mode in detail.emodes.items() if mode.price_source] if detail.legacy_emode else []
-    if own_price:  # an account's own category prices its debt in a liquidation, whatever the debt's category
-        keys = {c: emode_price_key(c) for c in own_price}
-        priced = pl.col("emode_category").replace_strict(keys, default=None, return_dtype=pl.String)
-        legs = legs.with_columns(
-            pl.when(pl.col("side") != COLLATERAL).then(priced).fill_null(pl.col("price_key")).alias("call_key")
-        )
-    legs = legs.with_columns(_price(legs, answers, "price_key", "health_price"))
     if not own_price:
-        return legs.with_columns(pl.col("health_price").alias("price"))
-    return legs.with_columns(_price(legs, answers, "call_key", "price"))
-
-
-def _price(legs: pl.DataFrame, answers: Answers, key: str, name: str) -> pl.Series:
-    market = pl.DataFrame(
-        {key: list(answers.market), name: list(answers.market.values())}, schema={key: pl.String, name: pl.Int128}
-    )
-    prices = legs.select("row", key).join(market, on=key, how="left", validate="m:1", maintain_order="left")
-    if answers.moved is None:
-        return prices[name]
-    moved = answers.moved.select("row", pl.col("reserve").alias(key), pl.col("answer").alias("moved"))
-    prices = prices.join(moved, on=["row", key], how="left", validate="m:1", maintain_order="left")
-    return prices.select(pl.coalesce("moved", name)).to_series().alias(name)
+        return legs
+    # An account's own category prices its debt in a liquidation, whatever the debt's category.
+    keys = {c: emode_price_key(c) for c in own_price}
+    priced = pl.col("emode_category").replace_strict(keys, default=None, return_dtype=pl.String)
+    called = pl.when(pl.col("side") != COLLATERAL).then(priced).fill_null(pl.col("price_key"))
+    return legs.with_columns(leg_prices(legs["row"], legs.select(called).to_series(), answers).alias("price"))
 
 
 def _reserves(detail: AaveDetail, timestamp: int) -> pl.DataFrame:

@@ -16,15 +16,24 @@ from typing import Final
 
 import polars as pl
 
-from scanner.exact import mul_div_down, mul_div_half_up, ratio, run_sums, sum_by, to_float, to_raw
+from scanner.exact import (
+    mul_div_down,
+    mul_div_either,
+    mul_div_half_up,
+    ratio,
+    run_ends,
+    run_sums,
+    sum_by,
+    to_float,
+    to_raw,
+)
 from scanner.frames import RAW, FrameSchema
-from scanner.protocols.aave_v3.amounts import mul_div_for
 from scanner.protocols.aave_v3.detail import COLLATERAL, STABLE_DEBT, AaveDetail, emode_price_key
 from scanner.risk.rules import Answers, Positions
 from scanner.units import BPS, WAD
 from scanner.units import mul_div_half_up as half_up
 
-__all__ = ["HEALTH", "health_of", "leg_values", "one_debt_per_reserve"]
+__all__ = ["HEALTH", "health_of", "leg_prices", "one_debt_per_reserve", "valued"]
 
 HEALTH: Final[FrameSchema] = {
     "row": pl.UInt32,
@@ -46,23 +55,44 @@ _BPS: Final = pl.Series([BPS], dtype=pl.Int128)
 _HALF_BPS: Final = pl.Series([BPS // 2], dtype=pl.Int128)
 
 
-def leg_values(legs: pl.DataFrame, detail: AaveDetail, answers: Answers) -> pl.Series:
-    """Give the value of each leg of ``leg_amounts`` in base units, Int128, null without a price.
+def valued(legs: pl.DataFrame, detail: AaveDetail, answers: Answers) -> pl.DataFrame:
+    """Give the legs of ``leg_amounts`` with price and value (base units), Int128, null without a price.
 
     Raises OverflowError for a value so large that sums over an account could leave Int128.
     """
-    price = _prices(legs, detail, answers)
+    price = leg_prices(legs["row"], legs["price_key"], answers)
     if price.null_count():
-        rows = price.is_not_null().arg_true()
-        values = _priced_values(legs[rows], price.gather(rows), detail)
-        return pl.Series([None], dtype=pl.Int128).new_from_index(0, legs.height).scatter(rows, values).alias("value")
-    return _priced_values(legs, price, detail).alias("value")
+        value = _values(legs, price.fill_null(0), detail).set(price.is_null(), None)
+    else:
+        value = _values(legs, price, detail)
+    return legs.with_columns(price.alias("price"), value.alias("value"))
+
+
+def leg_prices(row: pl.Series, key: pl.Series, answers: Answers) -> pl.Series:
+    """Give the oracle's answer (Int128) for each leg's row and price key, null where there is none."""
+    known = {**answers.market}
+    if answers.moved is not None:
+        known |= {name: known.get(name) for name in answers.moved["reserve"].unique()}
+    codes = key.cast(pl.Enum(list(known)), strict=False).to_physical()
+    price = pl.Series(list(known.values()), dtype=pl.Int128).gather(codes)
+    if answers.moved is None:
+        return price
+    last = pl.concat([row, answers.moved["row"]]).max()
+    height = last + 1 if isinstance(last, int) else 0
+    for (name,), part in answers.moved.partition_by("reserve", as_dict=True).items():
+        legs = (codes == list(known).index(name)).arg_true()
+        own = pl.Series([None], dtype=pl.Int128).new_from_index(0, height).scatter(part["row"], part["answer"])
+        answer = own.gather(row.gather(legs))
+        price = price.scatter(legs, answer.zip_with(answer.is_not_null(), price.gather(legs)))
+    return price
 
 
 def health_of(legs: pl.DataFrame, positions: Positions, detail: AaveDetail, answers: Answers) -> pl.DataFrame:
-    """Give HEALTH, a row per account in row order, of the legs of ``leg_amounts``."""
-    legs = one_debt_per_reserve(legs)
-    value = leg_values(legs, detail, answers)
+    """Give HEALTH, a row per account in row order, of ``leg_amounts``, ``valued`` or not."""
+    joined = one_debt_per_reserve(legs)
+    if joined is not legs or "value" not in legs.columns:
+        joined = valued(joined, detail, answers)
+    legs, value = joined, joined["value"]
     is_debt = legs["side"] != COLLATERAL
     row, height = legs["row"], positions.accounts.height
     unpriced = _marked(row.filter(value.is_null()), height) | _mode_unpriced(row, positions, detail, answers)
@@ -109,26 +139,10 @@ def one_debt_per_reserve(legs: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([legs.filter(pl.col("side") == COLLATERAL), merged]).sort("row", maintain_order=True)
 
 
-def _prices(legs: pl.DataFrame, detail: AaveDetail, answers: Answers) -> pl.Series:
-    """Give each leg's oracle answer, Int128, null where there is none."""
-    if detail.legacy_emode and any(mode.price_source for mode in detail.emodes.values()):
-        price = legs["price_key"].replace_strict(dict(answers.market), default=None, return_dtype=pl.Int128)
-    else:
-        table = pl.Series([answers.market.get(str(i)) for i in range(_IDS)], dtype=pl.Int128)
-        price = table.gather(legs["reserve_id"])
-    if answers.moved is None:
-        return price
-    moved = answers.moved.select("row", pl.col("reserve").alias("price_key"), "answer")
-    keys = legs.select("row", "price_key").join(
-        moved, on=["row", "price_key"], how="left", validate="m:1", maintain_order="left"
-    )
-    return price.zip_with(keys["answer"].is_null(), keys["answer"])
-
-
-def _priced_values(legs: pl.DataFrame, price: pl.Series, detail: AaveDetail) -> pl.Series:
+def _values(legs: pl.DataFrame, price: pl.Series, detail: AaveDetail) -> pl.Series:
     amount, unit = legs["amount"], legs["unit"]
     if detail.exact_balances:
-        value = mul_div_for(legs["side"] != COLLATERAL, amount, price, unit)
+        value = mul_div_either(amount, price, unit, up=legs["side"] != COLLATERAL)
     else:
         value = mul_div_down(amount, price, unit)
     largest = value.max()
@@ -139,8 +153,7 @@ def _priced_values(legs: pl.DataFrame, price: pl.Series, detail: AaveDetail) -> 
 
 def _sums_per_row(row: pl.Series, height: int, *columns: pl.Series) -> list[pl.Series]:
     """Sum columns of ascending rows 0..height-1."""
-    every = pl.int_range(height, dtype=pl.UInt32, eager=True)
-    return run_sums(row.search_sorted(every, side="right"), *columns)
+    return run_sums(run_ends(row, height), *columns)
 
 
 def _marked(rows: pl.Series, height: int) -> pl.Series:

@@ -9,9 +9,10 @@ from dataclasses import replace
 import polars as pl
 
 from scanner.frames import SKIPPED
-from scanner.protocols.aave_v3.amounts import STATE
+from scanner.protocols.aave_v3.amounts import STATE, leg_amounts
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail, AaveReserve, EMode
 from scanner.protocols.aave_v3.seizures import seizures
+from scanner.protocols.aave_v3.valuation import valued
 from scanner.risk.rules import Answers, Positions
 from tests.reference import aave_v3 as ref
 from tests.reference.aave_v3_random import NOW
@@ -104,7 +105,9 @@ def ours(
     accounts: Sequence[ref.Account], market: ref.Market, prices: Mapping[str, int], timestamp: int = NOW
 ) -> pl.DataFrame:
     health = health_of(accounts, market, [prices] * len(accounts), timestamp)
-    return seizures(detail_of(market), timestamp, positions_of(accounts), Answers(dict(prices)), health)
+    detail, answers = detail_of(market), Answers(dict(prices))
+    legs = valued(leg_amounts(positions_of(accounts), detail, timestamp), detail, answers)
+    return seizures(detail, timestamp, legs, answers, health)
 
 
 def opened(market: ref.Market) -> ref.Market:

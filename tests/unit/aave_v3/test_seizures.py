@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from scanner.protocols.aave_v3.amounts import leg_amounts
 from scanner.protocols.aave_v3.seizures import PAIR_SEIZURES, seizures
+from scanner.protocols.aave_v3.valuation import valued
 from scanner.risk.rules import Answers
 from tests.reference import aave_v3 as ref
 from tests.reference.aave_v3_random import NOW, world
@@ -61,7 +63,9 @@ def test_answers_moved_for_one_position_count_for_that_one_alone() -> None:
         schema={"row": pl.UInt32, "reserve": pl.String, "answer": pl.Int128},
     )
     answers = Answers(dict(made.prices), moved)
-    frame = seizures(detail_of(made.market), NOW, positions_of(made.accounts), answers, health)
+    detail = detail_of(made.market)
+    legs = valued(leg_amounts(positions_of(made.accounts), detail, NOW), detail, answers)
+    frame = seizures(detail, NOW, legs, answers, health)
     rows: list[dict[str, object]] = []
     for row, account in enumerate(made.accounts):
         rows += [{**pair, "row": row} for pair in expected([account], made.market, prices[row])]

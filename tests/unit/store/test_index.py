@@ -111,3 +111,16 @@ def test_a_killed_writer_leaves_whole_steps(tmp_path: Path) -> None:
         with open_index(path, first_block=0) as index:
             status = index.status()
             assert status.position_count == (status.covered_to + 1) * 100 > 0
+
+
+def test_a_rewound_index_keeps_positions_and_covers_nothing(tmp_path: Path) -> None:
+    with open_index(tmp_path / "a.sqlite") as index:
+        assert index.anchor is None
+        index.set_anchor(90, "0xaa")
+        index.add([("0xa", "0xa", 12)], 80)
+        index.mark_idle(["0xa"], 85)
+        index.rewind()
+    with open_index(tmp_path / "a.sqlite") as index:
+        assert index.anchor is None
+        assert index.covered_to == 9
+        assert index.active(100) == ["0xa"]
