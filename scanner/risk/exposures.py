@@ -59,7 +59,8 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
         inside = _per_row(legs.filter(pl.col("price_key").is_in(list(keys))))
         outside = totals[totals["row"].search_sorted(inside["row"])]
         touched = ((inside["collateral"] > 0) | (inside["debt"] > 0)) & (outside["unpriced"] == 0)
-        inside, outside = inside.filter(touched), outside.filter(touched)
+        if not touched.all():
+            inside, outside = inside.filter(touched), outside.filter(touched)
         columns = {f"inside_{side}": ratio(inside[side], scales[side]) for side in scales}
         columns |= {f"outside_{side}": ratio(outside[side] - inside[side], scales[side]) for side in scales}
         parts.append(inside.select("row", pl.lit(factor).alias("factor")).with_columns(**columns).select(*_EXPOSURES))

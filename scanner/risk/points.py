@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import polars as pl
 
 from scanner.risk.band_edges import Reference
 
 __all__ = ["located", "points"]
+
+_JUDGED: Final = ("liquidatable", "has_debt", "unpriced")
 
 
 def points(exposures: pl.DataFrame, health: pl.DataFrame) -> pl.DataFrame:
@@ -25,9 +28,8 @@ def points(exposures: pl.DataFrame, health: pl.DataFrame) -> pl.DataFrame:
     """
     a, b, c, d = (pl.col(name) for name in ("outside_collateral", "inside_collateral", "outside_debt", "inside_debt"))
     ratio = (c - a) / (b - d)
-    exposed = exposures.join(
-        health.select("row", "liquidatable", "has_debt", "unpriced"), on="row", how="left", maintain_order="left"
-    ).filter(pl.col("has_debt") & ~pl.col("unpriced"))
+    exposed = exposures.hstack([health[name].gather(exposures["row"]) for name in _JUDGED])
+    exposed = exposed.filter(pl.col("has_debt") & ~pl.col("unpriced"))
     direction = (
         pl.when("liquidatable")
         .then(pl.lit("now"))

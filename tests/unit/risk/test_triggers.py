@@ -265,3 +265,16 @@ def test_prices_stay_within_the_error_of_their_lines() -> None:
             for x in range(low, high):
                 chord = a + (b - a) * (x - low) / max(high - 1 - low, 1)
                 assert abs(prices[x] - chord) <= error + 1e-6, (key, x)
+
+
+@pytest.mark.parametrize("revision", [7, 8])
+def test_floored_averages_of_small_amounts_dip_between_samples(revision: int) -> None:
+    rng = random.Random(revision)
+    path, market = factor_path(2 * START)
+
+    def small() -> Account:
+        """Two or three moving collaterals of a few units each: floors make their average threshold jump about."""
+        held = [Leg(i, rng.randint(1, 40), rng.choice([6500, 9300])) for i in rng.sample([0, 1, 2, 3, 4], 3)]
+        return [*held, Leg(5, rng.randint(1, 9), None)]
+
+    assert compare([near_one(rng, small(), market) for _ in range(150)], revision, path, market, True) >= 10
