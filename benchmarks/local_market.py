@@ -16,8 +16,10 @@ __all__ = ["LocalMarket", "local_market"]
 
 _SOURCE: Final = Path(__file__).with_name("Aggregate3.sol")
 _SEED: Final = 1
-_FINAL: Final = 128
+_FINAL: Final = 65
 """Blocks mined last: the index keeps final blocks only, and a warm one holds them all."""
+_STATES: Final = 4
+"""States that the node keeps in memory. By default it keeps hundreds, which would be tens of gigabytes here."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class LocalMarket:
 def local_market(borrowers: int, say: Say) -> Iterator[LocalMarket]:
     """Run a node with ``borrowers`` accounts; no feed of it is broken, so that no peer meets a revert."""
     toolchain = install(cache_dir(), say)
-    with Anvil(toolchain.anvil) as anvil:
+    with Anvil(toolchain.anvil, extra=(f"--prune-history={_STATES}",)) as anvil:
         market = deploy_market(anvil, "3.6", _SEED, toolchain=toolchain)
         unit = _SOURCE.name
         compiled = toolchain.compile({unit: _SOURCE.read_text(encoding="utf-8")}, [f"{unit}:Aggregate3"])

@@ -49,6 +49,7 @@ class _Solved:
     paths: Sequence[PricePath]
     factors: pl.DataFrame
     reserves: pl.DataFrame
+    factor_count: int
 
     def named(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
         """Name the path, a factor or a reserve, in place of its index."""
@@ -56,21 +57,39 @@ class _Solved:
         return frame.with_columns(names.gather(frame["path"])).drop("path")
 
     def skipped(self) -> pl.DataFrame:
-        """List positions without an exact answer: row, reserve, what, reason."""
+        """List positions without an exact answer, and those with a second one: row, reserve, what, reason."""
         open_rows = self.named(pl.concat([self.factors, self.reserves]).filter(~pl.col("solved")), "name")
         listed = open_rows.group_by("row", "too_large", maintain_order=True).agg(pl.col("name").str.join(", "))
         why = pl.when("too_large").then(pl.lit("too large: ")).otherwise(pl.lit("gave up: "))
-        return listed.select(
-            "row",
-            pl.lit(None, pl.String).alias("reserve"),
-            pl.lit("trigger").alias("what"),
-            (why + pl.lit("no exact trigger on ") + pl.col("name")).alias("reason"),
+        twice = (
+            self.both_ways()
+            .group_by("row", maintain_order=True)
+            .agg(pl.concat_str("name", pl.lit(" at "), pl.col("also").cast(pl.String)).str.join(", "))
+        )
+        reasons = [
+            listed.select("row", (why + pl.lit("no exact trigger on ") + pl.col("name")).alias("reason")),
+            twice.select("row", (pl.lit("breaks both ways: also on ") + pl.col("name")).alias("reason")),
+        ]
+        return pl.concat(reasons).select(
+            "row", pl.lit(None, pl.String).alias("reserve"), pl.lit("trigger").alias("what"), "reason"
         )
 
+    def both_ways(self) -> pl.DataFrame:
+        """Give the triggers the other way of positions that break both ways: name, row, also."""
+        both = pl.concat([self.factors, self.reserves]).filter(pl.col("also").is_not_null())
+        return self.named(both.select("path", "row", "also"), "name")
+
     def warnings(self) -> list[str]:
-        """Count the positions without an exact trigger, per factor."""
-        counts = self.named(self.factors.filter(~pl.col("solved")), "name").group_by("name", maintain_order=True).len()
-        return [f"{count} accounts have no exact trigger on {name}; skipped says why" for name, count in counts.rows()]
+        """Count the positions without an exact trigger, and those with two, per factor."""
+        said = "{} accounts have no exact trigger on {}; skipped says why"
+        twice = "{} accounts break both ways on {}: bands hold the likelier way, skipped the other"
+        missing = self.named(self.factors.filter(~pl.col("solved")), "name")
+        both = self.both_ways().filter(pl.col("name").is_in([path.name for path in self.paths[: self.factor_count]]))
+        return [
+            text.format(count, name)
+            for text, frame in ((said, missing), (twice, both))
+            for name, count in frame.group_by("name", maintain_order=True).len().rows()
+        ]
 
 
 @dataclass(frozen=True)
@@ -181,7 +200,7 @@ def _solve(market: Market, graph: OracleGraph, then: _Then, closed: pl.DataFrame
     of_reserves = points(exposures(then.legs, moved, market.base_unit), then.health) if moved else closed.clear()
     asked = [_on_paths(closed, names, 0), _on_paths(of_reserves, keys, len(names))]
     crossings = solve_triggers(then.rules, then.positions, paths, then.answers, pl.concat(asked))
-    return _Solved(paths, crossings.head(asked[0].height), crossings.slice(asked[0].height))
+    return _Solved(paths, crossings.head(asked[0].height), crossings.slice(asked[0].height), len(names))
 
 
 def _on_paths(closed: pl.DataFrame, names: Sequence[str], first: int) -> pl.DataFrame:

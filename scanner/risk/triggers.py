@@ -20,8 +20,8 @@ FARTHEST_RISE: Final = 10**6
 """Rises are followed up to this multiple of today's answer; what breaks only beyond it never does."""
 
 NEAR: Final = 10
-"""A position that moves on both sides, and by the closed form never breaks, is sought within this multiple of today's
-answer: there rounding alone may break it."""
+"""The way that the closed form does not name is sought within this multiple of today's answer: there rounding, or a cap
+on one of several feeds, may break a position too."""
 
 SEARCHES: Final = pl.Schema({"item": pl.UInt32, "path": pl.UInt32, "down": pl.Boolean, "limit": pl.Int128})
 """Items of a probe, their path, which way to go from today's answer and to which value, included."""
@@ -54,14 +54,18 @@ def solve_triggers(
 ) -> pl.DataFrame:
     """Find the triggers on some paths of ``points`` (path, an index into ``paths``; row; direction).
 
-    Gives path, row, direction, answer (Int128, null: none), solved, too_large in the order of ``points``. The direction
+    Gives path, row, direction, answer (Int128, null: none), solved, too_large, also (Int128: the trigger the other way,
+    for the few that break both ways) in the order of ``points``. The direction
     is that of ``points``, but for what by the closed form never breaks and by rounding does, or what a cap keeps from
     breaking. Where solved is false the numbers are too large, or the search was given up.
     """
     points = points.select(pl.col("path").cast(pl.UInt32), "row", "direction")
     if points.is_empty():
         return points.with_columns(
-            pl.lit(None, pl.Int128).alias("answer"), pl.lit(True).alias("solved"), pl.lit(False).alias("too_large")
+            pl.lit(None, pl.Int128).alias("answer"),
+            pl.lit(True).alias("solved"),
+            pl.lit(False).alias("too_large"),
+            pl.lit(None, pl.Int128).alias("also"),
         )
     return pl.concat([_solved(rules, positions, paths, answers, part) for part in points.iter_slices(_MOST_ITEMS)])
 
@@ -75,10 +79,14 @@ def _solved(
     crossed = first_crossings(probe, paths, _searches(paths, items))
     large = probe.unsolved
     crossed = crossed.with_columns(large.gather(crossed["item"]).alias("too_large"))
-    # What by the closed form never breaks is sought downwards first; the other way counts where nothing was found.
+    also = crossed.filter(pl.col("answer").is_not_null() & pl.col("item").is_duplicated())
+    also = also.filter(~pl.col("item").is_first_distinct()).select("item", pl.col("answer").alias("also"))
+    # The way that the closed form names comes first (downwards, where it names none); the other counts where nothing
+    # was found.
     ended = crossed["answer"].is_not_null() | ~crossed["solved"]
     crossed = crossed.with_columns(ended.alias("ended")).sort("ended", descending=True, maintain_order=True)
     crossed = crossed.unique("item", keep="first", maintain_order=True)
+    crossed = crossed.join(also, on="item", how="left", validate="1:1")
     found = items.select("id", "item").join(crossed.drop("path"), on="item", how="left", validate="1:1")
     joined = points.join(found, on="id", how="left", validate="1:1", maintain_order="left")
     way = pl.when("down").then(pl.lit("down")).otherwise(pl.lit("up"))
@@ -91,16 +99,18 @@ def _solved(
         "answer",
         pl.col("solved").fill_null(True),
         pl.col("too_large").fill_null(False),
+        "also",
     )
 
 
 def _searches(paths: Sequence[PricePath], items: pl.DataFrame) -> pl.DataFrame:
-    """Say how far to look for each item, downwards first. Gives SEARCHES."""
+    """Say how far to look for each item, the likelier way first. Gives SEARCHES."""
     rows: list[tuple[int, str, bool, int]] = []
     for index in items["path"].unique().sort():
         path, limit = paths[index], upper_limit(paths[index])
         nearest, farthest = max(path.start // NEAR, 1), min(path.start * NEAR, limit)
-        rows += [(index, "down", True, 1), (index, "up", False, limit)]
+        rows += [(index, "down", True, 1), (index, "down", False, farthest)]
+        rows += [(index, "up", False, limit), (index, "up", True, nearest)]
         rows += [(index, "never", True, nearest), (index, "never", False, farthest)]
     schema = {"path": pl.UInt32, "direction": pl.String, "down": pl.Boolean, "limit": pl.Int128}
     ways = pl.DataFrame(rows, schema=schema, orient="row")

@@ -33,10 +33,10 @@ LOOPS = 60
 RANDOM = 200
 EMODES, FACTORS, RESERVES = 50, 250, 220  # accounts, one trigger each
 BEYOND = 250
-LIQUIDATIONS = 30  # on each kind of market
+LIQUIDATIONS = 16  # on each kind of market
 BLOCKED = 4  # by each reason
 HEALTHY_ERROR = {"3.6": "HealthFactorNotBelowThreshold()", "3.0": "45"}
-WINDOW = 1000  # units; the noise of a hedged loop spans a few hundred to a few thousand
+WINDOW = 300  # units; most of the noise of a hedged loop
 
 
 @pytest.fixture(scope="module", params=["3.6", "3.0"])

@@ -25,7 +25,7 @@ from tests.reference.recorded import Recorded
 
 EDGES = (1_781.0, 1_863.0)
 BETWEEN = 12  # answers between today's and a trigger, for every trigger
-SEARCHED = 1_500  # triggers that are found anew by a search that leaves nothing out
+SEARCHED = 500  # triggers that are found anew by a search that leaves nothing out
 
 Json = dict[str, Any]
 

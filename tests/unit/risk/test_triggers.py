@@ -267,14 +267,15 @@ def test_prices_stay_within_the_error_of_their_lines() -> None:
                 assert abs(prices[x] - chord) <= error + 1e-6, (key, x)
 
 
-@pytest.mark.parametrize("revision", [7, 8])
-def test_floored_averages_of_small_amounts_dip_between_samples(revision: int) -> None:
+@pytest.mark.parametrize("revision", [8, 9])
+def test_triggers_where_prices_rise_and_fall_together_are_the_highest_of_many(revision: int) -> None:
     rng = random.Random(revision)
-    path, market = factor_path(2 * START)
+    path, market = factor_path(START)
 
-    def small() -> Account:
-        """Two or three moving collaterals of a few units each: floors make their average threshold jump about."""
-        held = [Leg(i, rng.randint(1, 40), rng.choice([6500, 9300])) for i in rng.sample([0, 1, 2, 3, 4], 3)]
-        return [*held, Leg(5, rng.randint(1, 9), None)]
+    def mixed() -> Account:
+        """Collateral whose price falls when the others rise, and thresholds far apart."""
+        moving = [*rng.sample([0, 1, 2, 3, 4], 2), 5, 6]
+        held = [Leg(i, rng.randint(1, 400), rng.choice([6500, 9300])) for i in moving]
+        return [*held, Leg(rng.choice([0, 1]), rng.randint(1, 9), None), Leg(5, 1, None)]
 
-    assert compare([near_one(rng, small(), market) for _ in range(150)], revision, path, market, True) >= 10
+    assert compare([near_one(rng, mixed(), market) for _ in range(60)], revision, path, market, True) >= 10
