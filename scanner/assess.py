@@ -113,7 +113,7 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
     rules = read.target.protocol.rules(market)
     answers = Answers(market.answers)
     health, legs = rules.health(positions, answers), rules.legs(positions, answers)
-    seizures = rules.seizures(positions, answers)
+    seizures = _seizures_now(rules, positions, answers, health)
     reserves = _reserves(market, graph)
     then = _Then(rules, positions, answers, health, legs)
     if timestamp != rules.timestamp:
@@ -124,10 +124,8 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
     chosen = [options.factor or main] if options.extent in ("points", "factor") else list(moved)
     exposed = exposures(then.legs, {name: moved[name] for name in chosen if name in moved}, market.base_unit)
     closed = points(exposed, then.health)
-    usd = _quote_usd(market)
-    references = {
-        name: Reference(graph.members(name)[0].answer, _per_unit(graph.members(name)[0], usd)) for name in moved
-    }
+    feeds, usd = {name: graph.members(name)[0] for name in moved}, _quote_usd(market)
+    references = {name: Reference(feed.answer, _per_unit(feed, usd)) for name, feed in feeds.items()}
     solved = _solve(market, graph, then, closed, options.extent)
     if options.extent == "points":
         placed = _unsolved(closed, references)
@@ -178,12 +176,20 @@ def _per_unit(feed: Feed, quote_usd: float | None) -> Fraction:
     return Fraction(quote_usd if quote_usd is not None else 1.0) / Fraction(10**feed.decimals)
 
 
+def _seizures_now(rules: Rules, positions: Positions, answers: Answers, health: pl.DataFrame) -> pl.DataFrame:
+    """Give the seizures of the few positions that can be liquidated, without valuing all others again."""
+    hurt = health.filter("liquidatable")["row"]
+    seizures = rules.seizures(positions.pick(hurt), answers)
+    return seizures.with_columns(hurt.gather(seizures["row"]).alias("row"))
+
+
 def _main_factor(then: _Then, moved: Mapping[str, frozenset[str]]) -> str | None:
     """Name the factor that backs most debt: the largest threshold-weighted collateral of accounts with debt."""
     indebted = (then.health["has_debt"] & ~then.health["unpriced"]).gather(then.legs["row"])
     threshold = (pl.col("liquidation_threshold") * BPS).round().cast(pl.Int128)
     weighted = pl.col("value_raw").cast(pl.Int128) * threshold
-    backing = dict(then.legs.filter(indebted).group_by("price_key").agg(weighted.sum()).iter_rows())
+    legs = then.legs.select("price_key", weighted.alias("weighted")).filter(indebted)
+    backing = dict(legs.group_by("price_key").agg(pl.col("weighted").sum()).iter_rows())
     order = {name: -sum(backing.get(key, 0) for key in keys) for name, keys in sorted(moved.items())}
     return min(order, key=order.__getitem__, default=None)
 
@@ -283,10 +289,10 @@ def _accounts(market: Market, positions: Positions, health: pl.DataFrame, status
             (pl.col("debt_raw").cast(pl.Float64) / market.base_unit).alias("debt_quote"),
         )
     )
-    equity = pl.col("collateral_quote") - pl.col("debt_quote")
+    collateral, equity = pl.col("collateral_quote"), pl.col("collateral_quote") - pl.col("debt_quote")
     frame = frame.with_columns(
-        (pl.col("collateral_quote") * usd).alias("collateral_usd"),
+        (collateral * usd).alias("collateral_usd"),
         (pl.col("debt_quote") * usd).alias("debt_usd"),
-        pl.when(equity > 0).then(pl.col("collateral_quote") / equity).alias("leverage"),
+        pl.when(equity > 0).then(collateral / equity).alias("leverage"),
     )
     return conform(frame.select(list(ACCOUNTS)), "accounts")

@@ -6,10 +6,9 @@ every command in a README shell block is one that the program has.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,11 +31,11 @@ def broken_links() -> list[str]:
 
 
 def help_of(*words: str) -> str:
-    from scanner.cli import run
-
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        run([*words, "--help"])
-    return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
+    """Ask a process of its own, so that nothing around decides how wide the help is."""
+    environment = {**os.environ, "COLUMNS": "110", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "scanner", *words, "--help"]
+    answer = subprocess.run(command, capture_output=True, check=True, env=environment, cwd=ROOT)
+    return "\n".join(line.rstrip() for line in answer.stdout.decode().strip().splitlines())
 
 
 def command_names() -> list[str]:
@@ -47,8 +46,6 @@ def command_names() -> list[str]:
 
 def help_page() -> str:
     """Give docs/cli.md as the program's help makes it."""
-    os.environ["COLUMNS"] = "110"
-    os.environ["NO_COLOR"] = "1"
     parts = ["# Command line", "", "Generated from `--help` by `python -m tests.docs_check --write`.", ""]
     for name in ("", *command_names()):
         words = [name] if name else []
