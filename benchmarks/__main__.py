@@ -67,9 +67,12 @@ def _measured(market: LocalMarket, index: Path, runs: int, *, with_peers: bool) 
         ours.scan_to_bands(market, index)
     say(f"scanning {len(found):,} accounts")
     mine: list[float] = []
+    reading: list[float] = []
     bare: list[float] = []
     for _ in range(runs):  # in turns, so that a busy moment of the machine meets both
-        mine += timed(lambda: ours.scan_to_bands(market, index), 1)[0].seconds
+        once, (result, _) = timed(lambda: ours.scan_to_bands(market, index), 1)
+        mine += once.seconds
+        reading.append(sum(part for stage, part in result.snapshot.seconds.items() if stage != "compute"))
         once, received = timed(lambda: replay(market.url, requests), 1)
         bare += once.seconds
     exact, _ = timed(lambda: ours.scan(market, index, "factor"), 3)
@@ -78,6 +81,7 @@ def _measured(market: LocalMarket, index: Path, runs: int, *, with_peers: bool) 
         requests=len(requests),
         received=received,
         ours=Times(tuple(mine)),
+        reading=Times(tuple(reading)),
         exact=exact,
         bare=Times(tuple(bare)),
         peers=_peers(market, result.snapshot.block_number, found) if with_peers else (),

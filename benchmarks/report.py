@@ -39,6 +39,7 @@ class MarketFigures:
     requests: int
     received: int  # bytes of the bare answers
     ours: Times
+    reading: Times  # the part of ours that waits for the node or decodes
     exact: Times
     bare: Times
     peers: Sequence[PeerFigures] = field(default_factory=tuple)
@@ -55,6 +56,10 @@ class MarketFigures:
     def ratio_to_bare(self) -> float:
         return self.ours.median / self.bare.median
 
+    @property
+    def reading_to_bare(self) -> float:
+        return self.reading.median / self.bare.median
+
 
 def table(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> str:
     """Draw the tables, in Markdown."""
@@ -66,6 +71,7 @@ def table(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> st
             "| | accounts/s | wall |",
             "|---|--:|---|",
             _row("**liqbands: read, health, points, bands**", market.ours, market.accounts),
+            _row("of that, reading", market.reading, market.accounts),
             _row("liqbands with exact triggers and seizures", market.exact, market.accounts),
             _row(
                 f"the same {market.requests} requests over bare sockets ({market.received / 1e6:.1f} MB)",
@@ -79,7 +85,8 @@ def table(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> st
                 if market.peers
                 else []
             ),
-            f"{market.ratio_to_bare:.2f} times the wall time of the bare requests.",
+            f"{market.ratio_to_bare:.2f} times the wall time of the bare requests; "
+            f"reading alone {market.reading_to_bare:.2f}.",
             "",
         ]
     if arithmetic is not None:
