@@ -25,18 +25,20 @@ def candidates(lines: Iterable[str], within: float) -> Iterator[dict[str, Any]]:
         if account["status"] not in ("healthy", "liquidatable"):
             continue
         wanted = {
-            point["factor"]: point
+            (point["factor"], point["direction"]): point
             for point in account["liquidation_points"]
             if point["ratio"] is not None and abs(point["ratio"] - 1) <= within
         }
         if account["status"] == "liquidatable":
-            wanted["now"] = {"factor": "now", "trigger_answer": None, "for_timestamp": None}
+            wanted["now", "now"] = {"trigger_answer": None}
         for call in account["seizures"]:
-            if call["best"] and call["blocked_by"] is None and call["factor"] in wanted:
+            point = wanted.get((call["factor"], call["direction"]))
+            if call["best"] and call["blocked_by"] is None and point is not None:
                 yield {
                     "account": account["account"],
                     "when": call["factor"],
-                    "trigger_answer": wanted[call["factor"]]["trigger_answer"],
+                    "direction": call["direction"],
+                    "trigger_answer": point["trigger_answer"],
                     "debt_reserve": call["debt_reserve"],
                     "collateral_reserve": call["collateral_reserve"],
                     "repay_raw": call["repay_raw"],

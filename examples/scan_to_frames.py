@@ -50,7 +50,7 @@ def seizable(result: scanner.ScanResult, price_usd: float) -> tuple[int, float]:
         & (pl.col("price_usd") >= price_usd)
     )
     calls = result.frames["seizures"].filter(factor=result.selected_factor, best=True)
-    calls = calls.join(broken, on=[*POSITION, "factor"], how="semi").filter(pl.col("blocked_by").is_null())
+    calls = calls.join(broken, on=[*POSITION, "factor", "direction"], how="semi").filter(pl.col("blocked_by").is_null())
     raw = sum(calls["seize_value_raw"].to_list())  # Python integers: no overflow
     return broken.height, float(raw) / float(market["base_unit"]) * market["quote_usd"]
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from scanner.frames import ACCOUNTS, EXPOSURES, LEGS, LIQUIDATION_POINTS, SEIZURES, SKIPPED, TRIGGERS, conform
+from scanner.describe import Describer, quote_usd
 from scanner.options import ScanOptions
 from scanner.protocols.interface import Market
 from scanner.reading import MarketRead
@@ -36,7 +36,8 @@ class Assessment:
     frames: Mapping[str, pl.DataFrame]
     health: pl.DataFrame
     factors: Mapping[str, tuple[Feed, ...]]
-    members: Mapping[str, frozenset[str]]
+    members: Mapping[str, frozenset[str]]  # price keys that each factor moves
+    symbols: Mapping[str, str]  # of price keys
     references: Mapping[str, Reference]
     main_factor: str | None
     warnings: tuple[str, ...]
@@ -49,7 +50,6 @@ class _Solved:
     paths: Sequence[PricePath]
     factors: pl.DataFrame
     reserves: pl.DataFrame
-    factor_count: int
 
     def named(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
         """Name the path, a factor or a reserve, in place of its index."""
@@ -57,38 +57,23 @@ class _Solved:
         return frame.with_columns(names.gather(frame["path"])).drop("path")
 
     def skipped(self) -> pl.DataFrame:
-        """List positions without an exact answer, and those with a second one: row, reserve, what, reason."""
+        """List positions without an exact answer: row, reserve, what, reason."""
         open_rows = self.named(pl.concat([self.factors, self.reserves]).filter(~pl.col("solved")), "name")
         listed = open_rows.group_by("row", "too_large", maintain_order=True).agg(pl.col("name").str.join(", "))
         why = pl.when("too_large").then(pl.lit("too large: ")).otherwise(pl.lit("gave up: "))
-        twice = (
-            self.both_ways()
-            .group_by("row", maintain_order=True)
-            .agg(pl.concat_str("name", pl.lit(" at "), pl.col("also").cast(pl.String)).str.join(", "))
+        return listed.select(
+            "row",
+            pl.lit(None, pl.String).alias("reserve"),
+            pl.lit("trigger").alias("what"),
+            (why + pl.lit("no exact trigger on ") + pl.col("name")).alias("reason"),
         )
-        reasons = [
-            listed.select("row", (why + pl.lit("no exact trigger on ") + pl.col("name")).alias("reason")),
-            twice.select("row", (pl.lit("breaks both ways: also on ") + pl.col("name")).alias("reason")),
-        ]
-        return pl.concat(reasons).select(
-            "row", pl.lit(None, pl.String).alias("reserve"), pl.lit("trigger").alias("what"), "reason"
-        )
-
-    def both_ways(self) -> pl.DataFrame:
-        """Give the triggers the other way of positions that break both ways: name, row, also."""
-        both = pl.concat([self.factors, self.reserves]).filter(pl.col("also").is_not_null())
-        return self.named(both.select("path", "row", "also"), "name")
 
     def warnings(self) -> list[str]:
-        """Count the positions without an exact trigger, and those with two, per factor."""
-        said = "{} accounts have no exact trigger on {}; skipped says why"
-        twice = "{} accounts break both ways on {}: bands hold the likelier way, skipped the other"
+        """Count the positions without an exact trigger, per factor."""
         missing = self.named(self.factors.filter(~pl.col("solved")), "name")
-        both = self.both_ways().filter(pl.col("name").is_in([path.name for path in self.paths[: self.factor_count]]))
         return [
-            text.format(count, name)
-            for text, frame in ((said, missing), (twice, both))
-            for name, count in frame.group_by("name", maintain_order=True).len().rows()
+            f"{count} accounts have no exact trigger on {name}; skipped says why"
+            for name, count in missing.group_by("name", maintain_order=True).len().rows()
         ]
 
 
@@ -114,7 +99,6 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
     answers = Answers(market.answers)
     health, legs = rules.health(positions, answers), rules.legs(positions, answers)
     seizures = _seizures_now(rules, positions, answers, health)
-    reserves = _reserves(market, graph)
     then = _Then(rules, positions, answers, health, legs)
     if timestamp != rules.timestamp:
         then = _at(rules.with_changes(Changes(timestamp=timestamp)), positions, graph)
@@ -124,30 +108,30 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
     chosen = [options.factor or main] if options.extent in ("points", "factor") else list(moved)
     exposed = exposures(then.legs, {name: moved[name] for name in chosen if name in moved}, market.base_unit)
     closed = points(exposed, then.health)
-    feeds, usd = {name: graph.members(name)[0] for name in moved}, _quote_usd(market)
+    feeds, usd = {name: graph.members(name)[0] for name in moved}, quote_usd(market)
     references = {name: Reference(feed.answer, _per_unit(feed, usd)) for name, feed in feeds.items()}
     solved = _solve(market, graph, then, closed, options.extent)
     if options.extent == "points":
         placed = _unsolved(closed, references)
     else:
         placed = located(closed, solved.factors, references, timestamp)
-    seized = [seizures.with_columns(pl.lit(NOW).alias("factor"))]
+    seized = [seizures.with_columns(pl.lit(NOW).alias("factor"), pl.lit(NOW).alias("direction"))]
     crossed = solved.factors.filter(pl.col("answer").is_not_null())
     if crossed.height:
         at_triggers = seizures_at(then.rules, then.positions, then.answers, solved.paths, crossed)
-        seized.append(solved.named(at_triggers, "factor"))
+        seized.append(solved.named(at_triggers, "factor").select(seized[0].columns))
     broken = solved.named(solved.reserves.filter(pl.col("answer").is_not_null()), "reserve")
-    label = _Labels(market, positions)
+    describe = Describer(market, graph, positions)
     frames = {
         "markets": market.frame,
-        "reserves": reserves,
-        "legs": _legs(market, reserves, legs, label),
-        "accounts": _accounts(market, positions, health, statuses(health, seizures)),
-        "exposures": label.frame(exposed, "exposures", EXPOSURES),
-        "liquidation_points": label.frame(placed, "liquidation_points", LIQUIDATION_POINTS),
-        "triggers": label.frame(_triggers(market, reserves, broken, timestamp), "triggers", TRIGGERS),
-        "seizures": label.frame(pl.concat(seized), "seizures", SEIZURES),
-        "skipped": pl.concat([market.skipped, positions.skipped, label.frame(solved.skipped(), "skipped", SKIPPED)]),
+        "reserves": describe.reserves(),
+        "legs": describe.legs(legs),
+        "accounts": describe.accounts(health, statuses(health, seizures)),
+        "exposures": describe.frame(exposed, "exposures"),
+        "liquidation_points": describe.frame(placed, "liquidation_points"),
+        "triggers": describe.triggers(broken, timestamp),
+        "seizures": describe.frame(pl.concat(seized), "seizures"),
+        "skipped": pl.concat([market.skipped, positions.skipped, describe.frame(solved.skipped(), "skipped")]),
     }
     return Assessment(
         market=market,
@@ -155,6 +139,7 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         health=health,
         factors={name: graph.members(name) for name in moved},
         members=moved,
+        symbols=graph.symbols,
         references=references,
         main_factor=main,
         warnings=(*market.warnings, *graph.warnings, *solved.warnings()),
@@ -164,11 +149,6 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
 def _at(rules: Rules, positions: Positions, graph: OracleGraph) -> _Then:
     answers = Answers(graph.answers_at({}, rules.timestamp))
     return _Then(rules, positions, answers, rules.health(positions, answers), rules.legs(positions, answers))
-
-
-def _quote_usd(market: Market) -> float | None:
-    value: float | None = market.frame["quote_usd"][0]
-    return value
 
 
 def _per_unit(feed: Feed, quote_usd: float | None) -> Fraction:
@@ -206,7 +186,8 @@ def _solve(market: Market, graph: OracleGraph, then: _Then, closed: pl.DataFrame
     of_reserves = points(exposures(then.legs, moved, market.base_unit), then.health) if moved else closed.clear()
     asked = [_on_paths(closed, names, 0), _on_paths(of_reserves, keys, len(names))]
     crossings = solve_triggers(then.rules, then.positions, paths, then.answers, pl.concat(asked))
-    return _Solved(paths, crossings.head(asked[0].height), crossings.slice(asked[0].height), len(names))
+    of_factor = pl.col("point") < asked[0].height
+    return _Solved(paths, crossings.filter(of_factor), crossings.filter(~of_factor))
 
 
 def _on_paths(closed: pl.DataFrame, names: Sequence[str], first: int) -> pl.DataFrame:
@@ -224,75 +205,3 @@ def _unsolved(closed: pl.DataFrame, references: Mapping[str, Reference]) -> pl.D
         pl.lit(None, pl.String).alias("trigger_answer"),
         pl.lit(None, pl.Int64).alias("for_timestamp"),
     )
-
-
-def _triggers(market: Market, reserves: pl.DataFrame, solved: pl.DataFrame, timestamp: int) -> pl.DataFrame:
-    """Price the triggers on each reserve's own oracle answer. Gives the columns of frame TRIGGERS, and row."""
-    usd_per_unit = pl.lit(_quote_usd(market), pl.Float64) / market.base_unit
-    about = reserves.select("reserve", "asset", "symbol")
-    frame = solved.join(about, on="reserve", how="left", validate="m:1", maintain_order="left")
-    return frame.with_columns(
-        pl.col("answer").cast(pl.String).alias("trigger_price"),
-        (pl.col("answer").cast(pl.Float64) * usd_per_unit).alias("price_usd"),
-        pl.lit(timestamp, pl.Int64).alias("for_timestamp"),
-    )
-
-
-class _Labels:
-    """Puts the keys of a market's positions in place of row numbers."""
-
-    def __init__(self, market: Market, positions: Positions) -> None:
-        self._key = _key(market)
-        self._names = positions.accounts["position"]
-
-    def frame(self, frame: pl.DataFrame, name: str, schema: Mapping[str, object]) -> pl.DataFrame:
-        labelled = frame.with_columns(*self._key, self._names.gather(frame["row"]).alias("position"))
-        return conform(labelled.select(list(schema)), name)
-
-
-def _key(market: Market) -> list[pl.Expr]:
-    return [
-        pl.lit(market.chain_id, pl.Int64).alias("chain_id"),
-        pl.lit(market.protocol).alias("protocol"),
-        pl.lit(market.market_id).alias("market_id"),
-    ]
-
-
-def _reserves(market: Market, graph: OracleGraph) -> pl.DataFrame:
-    """Fill in each reserve's factor. Gives frame RESERVES."""
-    factors = graph.reserve_factors()
-    column = pl.Series("factor", [factors.get(reserve) for reserve in market.reserves["reserve"]], pl.String)
-    return conform(market.reserves.with_columns(column), "reserves")
-
-
-def _legs(market: Market, reserves: pl.DataFrame, legs: pl.DataFrame, label: _Labels) -> pl.DataFrame:
-    """Describe and value every leg. Gives frame LEGS."""
-    about = reserves.select("reserve", "asset", "symbol", "decimals", "price_quote", "factor")
-    frame = legs.join(about, on="reserve", how="left", validate="m:1", maintain_order="left").with_columns(
-        (pl.col("amount_raw").cast(pl.Float64) / 10.0 ** pl.col("decimals")).alias("amount_tokens"),
-        (pl.col("value_raw").cast(pl.Float64) / market.base_unit).alias("value_quote"),
-    )
-    usd = pl.lit(_quote_usd(market), pl.Float64)
-    frame = frame.with_columns((pl.col("value_quote") * usd).alias("value_usd"))
-    return label.frame(frame, "legs", LEGS)
-
-
-def _accounts(market: Market, positions: Positions, health: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
-    """Put exact totals, health factor and status of each account side by side. Gives frame ACCOUNTS."""
-    usd = pl.lit(_quote_usd(market), pl.Float64)
-    frame = (
-        positions.accounts.join(health, on="row", how="left", validate="1:1", maintain_order="left")
-        .join(status, on="row", how="left", validate="1:1", maintain_order="left")
-        .with_columns(
-            *_key(market),
-            (pl.col("collateral_raw").cast(pl.Float64) / market.base_unit).alias("collateral_quote"),
-            (pl.col("debt_raw").cast(pl.Float64) / market.base_unit).alias("debt_quote"),
-        )
-    )
-    collateral, equity = pl.col("collateral_quote"), pl.col("collateral_quote") - pl.col("debt_quote")
-    frame = frame.with_columns(
-        (collateral * usd).alias("collateral_usd"),
-        (pl.col("debt_quote") * usd).alias("debt_usd"),
-        pl.when(equity > 0).then(collateral / equity).alias("leverage"),
-    )
-    return conform(frame.select(list(ACCOUNTS)), "accounts")

@@ -94,8 +94,8 @@ def _info(name: str, assessed: Sequence[Assessment]) -> FactorInfo:
         symbol: None
         for a in assessed
         if name in a.members
-        for reserve, symbol in a.frames["reserves"].select("reserve", "symbol").iter_rows()
-        if reserve in a.members[name]
+        for key, symbol in a.symbols.items()
+        if key in a.members[name]
     }
     return FactorInfo(
         factor=name,

@@ -80,6 +80,7 @@ LEGS: Final[FrameSchema] = {
     **_P,
     "reserve": pl.String,
     "side": pl.String,  # collateral | debt | stable_debt
+    "price_key": pl.String,  # what prices the leg: its reserve, or "emode:1" where an e-mode has a price of its own
     "asset": pl.String,
     "symbol": pl.String,
     "scaled_raw": RAW,
@@ -147,6 +148,7 @@ TRIGGERS: Final[FrameSchema] = {
 SEIZURES: Final[FrameSchema] = {
     **_P,
     "factor": pl.String,  # the path on which the trigger lies; "now" at today's answers
+    "direction": pl.String,  # down | up | now
     "debt_reserve": pl.String,
     "collateral_reserve": pl.String,
     "repay_raw": RAW,  # what the contract takes when offered the most
@@ -230,9 +232,9 @@ KEYS: Final[Mapping[str, Sequence[str]]] = {
     "legs": (*POSITION_KEY, "reserve", "side"),
     "accounts": POSITION_KEY,
     "exposures": (*POSITION_KEY, "factor"),
-    "liquidation_points": (*POSITION_KEY, "factor"),
-    "triggers": (*POSITION_KEY, "reserve"),
-    "seizures": (*POSITION_KEY, "factor", "debt_reserve", "collateral_reserve"),
+    "liquidation_points": (*POSITION_KEY, "factor", "direction"),
+    "triggers": (*POSITION_KEY, "reserve", "direction"),
+    "seizures": (*POSITION_KEY, "factor", "direction", "debt_reserve", "collateral_reserve"),
     "bands": ("factor", "direction", "band"),
     "bands_by": ("factor", "direction", "band", "key"),
     "dense_bands": ("factor", "share"),
@@ -279,8 +281,7 @@ def conform(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     wrong = {c: str(frame.schema[c]) for c, dtype in schema.items() if frame.schema[c] != dtype}
     if wrong:
         raise SchemaError(f"frame {name}: wrong dtypes {wrong}")
-    floats = [c for c, dtype in schema.items() if dtype == pl.Float64]
-    if floats and frame.height:
+    if frame.height and (floats := [c for c, dtype in schema.items() if dtype == pl.Float64]):
         nan = frame.select(pl.col(floats).is_nan().any()).row(0, named=True)
         if any(nan.values()):
             raise SchemaError(f"frame {name}: NaN in {sorted(c for c, bad in nan.items() if bad)}")
@@ -288,8 +289,7 @@ def conform(frame: pl.DataFrame, name: str) -> pl.DataFrame:
     bad = sorted(c for c, count in nulls.items() if count and c not in NULLABLE[name])
     if bad:
         raise SchemaError(f"frame {name}: nulls in {bad}")
-    key = list(KEYS[name])
-    if key and _repeats(frame.select(key)):
+    if (key := list(KEYS[name])) and _repeats(frame.select(key)):
         raise SchemaError(f"frame {name}: duplicate keys {key}")
     return frame
 

@@ -22,6 +22,7 @@ __all__ = [
     "eip55",
     "factor_info",
     "nearest_first",
+    "nearest_points",
     "pick_account",
     "spell_addresses",
     "status_totals",
@@ -53,6 +54,15 @@ def nearest_first(accounts: pl.DataFrame) -> pl.DataFrame:
     """Order accounts by exact health factor, lowest first; without one (unpriced, then no debt) last."""
     wad = pl.col("health_factor_wad").str.zfill(_WORD_DIGITS)
     return accounts.sort(wad, pl.col("status") == "no_debt", *POSITION_KEY, nulls_last=True)
+
+
+def nearest_points(result: ScanResult) -> pl.DataFrame:
+    """Give one liquidation point on the selected factor per account: the nearer, of those that break both ways."""
+    points = result.frames["liquidation_points"].filter(pl.col("factor") == result.selected_factor)
+    move = pl.col("lower_ratio").log().abs()
+    return points.sort(move, nulls_last=True, maintain_order=True).unique(
+        POSITION_KEY, keep="first", maintain_order=True
+    )
 
 
 def best_now(result: ScanResult) -> pl.DataFrame:

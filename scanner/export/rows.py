@@ -28,6 +28,7 @@ _POINT: Final = ("factor", "direction", "ratio", "price_usd", "trigger_answer", 
 _TRIGGER: Final = ("reserve", "asset", "symbol", "direction", "trigger_price", "price_usd", "for_timestamp")
 _SEIZURE: Final = (
     "factor",
+    "direction",
     "debt_reserve",
     "collateral_reserve",
     "repay_raw",

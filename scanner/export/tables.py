@@ -12,6 +12,7 @@ from scanner.export.documents import SCHEMA_VERSION, snapshot_document
 from scanner.export.rows import account_rows, addresses_outside, no_infinity
 from scanner.frames import POSITION_KEY
 from scanner.results import ScanResult
+from scanner.views import nearest_points
 
 __all__ = ["accounts_csv", "accounts_parquet", "bands_csv", "bands_parquet"]
 
@@ -21,7 +22,7 @@ _CONTROL: Final = r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\u
 
 
 def accounts_csv(result: ScanResult) -> bytes:
-    """Write a row per account: totals, health factor, the selected factor's liquidation price, symbols."""
+    """Write a row per account: totals, health factor, the nearer liquidation price on the selected factor, symbols."""
     rows = account_rows(result)
     names = [
         pl.col(side)
@@ -31,7 +32,6 @@ def accounts_csv(result: ScanResult) -> bytes:
         .alias(f"{side}_symbols")
         for side in ("collateral", "debt")
     ]
-    points = result.frames["liquidation_points"].filter(pl.col("factor") == result.selected_factor)
     columns = {
         "factor": "factor",
         "direction": "direction",
@@ -39,7 +39,9 @@ def accounts_csv(result: ScanResult) -> bytes:
         "price_usd": "price_usd",
         "trigger_answer": "trigger_answer",
     }
-    points = addresses_outside(points).select(*POSITION_KEY, *(pl.col(old).alias(new) for old, new in columns.items()))
+    points = addresses_outside(nearest_points(result)).select(
+        *POSITION_KEY, *(pl.col(old).alias(new) for old, new in columns.items())
+    )
     flat = rows.select(pl.exclude("collateral", "debt", "liquidation_points", "triggers", "seizures"), *names)
     flat = flat.join(points, on=POSITION_KEY, how="left", validate="1:1", maintain_order="left")
     return _csv(_stamped(flat, result))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -179,8 +179,12 @@ def _trigger(trigger: Mapping[str, Any]) -> list[Cell]:
     ]
 
 
+_MOVES: Final = {"down": "falls", "up": "rises"}
+
+
 def _seizure(one: Mapping[str, Any], names: Mapping[str, str], units: Mapping[str, float]) -> list[Cell]:
-    cells = [("now" if one["factor"] == "now" else f"{clean(one['factor'], 20)} trigger", "bold")]
+    when = "now" if one["factor"] == "now" else f"{clean(one['factor'], 20)} {_MOVES[one['direction']]}"
+    cells = [(when, "bold")]
     for amount, reserve in (("repay_raw", one["debt_reserve"]), ("seize_raw", one["collateral_reserve"])):
         whole = units.get(reserve)
         raw = int(one[amount])

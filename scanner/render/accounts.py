@@ -14,7 +14,7 @@ from scanner.render.ink import Ink
 from scanner.render.lines import Column, Drawing, Grid, Line
 from scanner.render.words import clean, count, factor_move, money, move, price, short_address
 from scanner.results import ScanResult
-from scanner.views import eip55, nearest_first
+from scanner.views import eip55, nearest_first, nearest_points
 
 __all__ = ["AccountsTable", "BandsTable", "IndexState", "index_table", "status_role"]
 
@@ -35,9 +35,10 @@ class AccountsTable(Drawing):
         self.result = result
         owing = nearest_first(result.frames["accounts"].filter(pl.col("status") != "no_debt"))
         self.hidden = owing.height - (owing.height if limit is None else min(limit, owing.height))
-        points = result.frames["liquidation_points"].filter(pl.col("factor") == result.selected_factor)
         shown = owing.head(owing.height - self.hidden)
-        self.rows = shown.join(points, on=POSITION_KEY, how="left", validate="1:1", maintain_order="left").to_dicts()
+        self.rows = shown.join(
+            nearest_points(result), on=POSITION_KEY, how="left", validate="1:1", maintain_order="left"
+        ).to_dicts()
         self.holdings = _holdings(result.frames["legs"], shown)
 
     def lines(self, ink: Ink, width: int) -> Iterable[Line]:

@@ -43,21 +43,19 @@ def impacts(
     """Gather the positions of one market that a factor makes liquidatable.
 
     Takes the frames LIQUIDATION_POINTS, SEIZURES (the best call of each position on the path ``factor``), LEGS and
-    MARKETS; ``inside`` are the market's reserves that the factor moves. Gives IMPACTS: every position with an exact
-    trigger, also where nothing can be seized. A market without a dollar price of its quote gives none.
+    MARKETS; ``inside`` are the market's price keys that the factor moves. Gives IMPACTS: every exact trigger, so two
+    rows for a position that breaks both ways, also where nothing can be seized. A market without a dollar price of its
+    quote gives none.
     """
     shown = points.filter(
         (pl.col("factor") == factor)
         & pl.col("direction").is_in(["down", "up"])
         & pl.col("trigger_answer").is_not_null()
     ).select(*POSITION_KEY, "direction", pl.col("trigger_answer").cast(pl.Int128).alias("answer"))
-    is_inside = pl.col("reserve").is_in(list(inside))
+    is_inside = pl.col("price_key").is_in(list(inside))
     value = pl.col("value_raw").cast(pl.Int128)  # integers: sums do not depend on their order
-    held = (
-        legs.filter(pl.col("side") == "collateral")
-        .group_by(POSITION_KEY)
-        .agg(value.filter(is_inside).sum().alias("at_risk"), value.sum().alias("held"))
-    )
+    backing = legs.filter(pl.col("side") == "collateral")
+    held = backing.group_by(POSITION_KEY).agg(value.filter(is_inside).sum().alias("at_risk"), value.sum().alias("held"))
     symbols = legs.select(*MARKET_KEY, "reserve", "symbol").unique([*MARKET_KEY, "reserve"], keep="first")
     per_unit = markets.select(
         *MARKET_KEY, (pl.col("quote_usd") / pl.col("base_unit").cast(pl.Float64)).alias("per_unit")
@@ -66,15 +64,17 @@ def impacts(
     for side in ("collateral", "debt"):
         named = symbols.rename({"reserve": f"{side}_reserve", "symbol": f"{side}_symbol"})
         best = best.join(named, on=[*MARKET_KEY, f"{side}_reserve"], how="left", validate="m:1")
+    moved = backing.select(*POSITION_KEY, pl.col("reserve").alias("collateral_reserve"), is_inside.alias("moves"))
+    best = best.join(moved, on=[*POSITION_KEY, "collateral_reserve"], how="left", validate="m:1")
     joined = (
         shown.join(per_unit, on=MARKET_KEY, how="left", validate="m:1", maintain_order="left")
         .filter(pl.col("per_unit").is_not_null())
         .join(held, on=POSITION_KEY, how="left", validate="m:1", maintain_order="left")
-        .join(best, on=POSITION_KEY, how="left", validate="1:1", maintain_order="left")
+        .join(best, on=[*POSITION_KEY, "direction"], how="left", validate="1:1", maintain_order="left")
     )
     seized = pl.col("seize_value_raw").cast(pl.Float64) * pl.col("per_unit")
     repaid = pl.col("repay_value_raw").cast(pl.Float64) * pl.col("per_unit")
-    is_open, moves = pl.col("blocked_by").is_null(), pl.col("collateral_reserve").is_in(list(inside))
+    is_open, moves = pl.col("blocked_by").is_null(), pl.col("moves")
     return joined.select(
         *POSITION_KEY,
         "direction",

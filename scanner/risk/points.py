@@ -60,20 +60,26 @@ def points(exposures: pl.DataFrame, health: pl.DataFrame) -> pl.DataFrame:
 def located(
     points: pl.DataFrame, crossings: pl.DataFrame, references: Mapping[str, Reference], timestamp: int
 ) -> pl.DataFrame:
-    """Put the exact triggers of ``points`` (``triggers.solve_triggers``, in the same order) beside them, priced.
+    """Put the exact triggers of ``points`` (``triggers.SOLVED``) beside them, priced.
 
     ``references`` maps each factor to its reference feed. Gives the columns of frame LIQUIDATION_POINTS but for the
-    keys, and row: ratios are null unless the exact direction is down or up.
+    keys, and row: ratios are null unless the exact direction is down or up. What breaks both ways has two rows.
     """
     feeds = pl.DataFrame(
         [(name, reference.answer, float(reference.usd_per_unit)) for name, reference in references.items()],
         schema={"factor": pl.String, "start": pl.Int128, "per_unit": pl.Float64},
         orient="row",
     )
+    # Beside a trigger one way, that the other way was given up is no point.
+    crossings = crossings.filter((pl.col("direction") != "never") | ~pl.col("point").is_duplicated())
     exact = crossings.select(pl.col("direction").alias("exact_direction"), "answer")
-    joined = points.hstack(exact).join(feeds, on="factor", how="left", validate="m:1", maintain_order="left")
+    joined = (
+        points[crossings["point"]]
+        .hstack(exact)
+        .join(feeds, on="factor", how="left", validate="m:1", maintain_order="left")
+    )
     answer, start = (pl.col(name).cast(pl.Float64) for name in ("answer", "start"))
-    ratio = pl.when(pl.col("direction").is_in(["down", "up"])).then("lower_ratio").otherwise(answer / start)
+    ratio = pl.when(pl.col("direction") == pl.col("exact_direction")).then("lower_ratio").otherwise(answer / start)
     breaks = pl.col("exact_direction").is_in(["down", "up"])
     price = pl.coalesce(answer, ratio * start) * pl.col("per_unit")
     return joined.select(

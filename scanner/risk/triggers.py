@@ -14,7 +14,7 @@ import polars as pl
 
 from scanner.risk.rules import Answers, HealthProbe, Positions, PricePath, Rules
 
-__all__ = ["FARTHEST_RISE", "NEAR", "SEARCHES", "first_crossings", "solve_triggers", "upper_limit"]
+__all__ = ["FARTHEST_RISE", "NEAR", "SEARCHES", "SOLVED", "first_crossings", "solve_triggers", "upper_limit"]
 
 FARTHEST_RISE: Final = 10**6
 """Rises are followed up to this multiple of today's answer; what breaks only beyond it never does."""
@@ -25,6 +25,18 @@ on one of several feeds, may break a position too."""
 
 SEARCHES: Final = pl.Schema({"item": pl.UInt32, "path": pl.UInt32, "down": pl.Boolean, "limit": pl.Int128})
 """Items of a probe, their path, which way to go from today's answer and to which value, included."""
+
+SOLVED: Final = pl.Schema(
+    {
+        "point": pl.UInt32,  # an index into the points asked for
+        "path": pl.UInt32,
+        "row": pl.UInt32,
+        "direction": pl.String,
+        "answer": pl.Int128,  # null: none
+        "solved": pl.Boolean,
+        "too_large": pl.Boolean,
+    }
+)
 
 _MOST_ITEMS: Final = 500_000  # searched together; more would only cost memory
 _MOST_CELLS: Final = 1 << 18  # per search, at one time
@@ -54,53 +66,42 @@ def solve_triggers(
 ) -> pl.DataFrame:
     """Find the triggers on some paths of ``points`` (path, an index into ``paths``; row; direction).
 
-    Gives path, row, direction, answer (Int128, null: none), solved, too_large, also (Int128: the trigger the other way,
-    for the few that break both ways) in the order of ``points``. The direction
-    is that of ``points``, but for what by the closed form never breaks and by rounding does, or what a cap keeps from
-    breaking. Where solved is false the numbers are too large, or the search was given up.
+    Gives SOLVED: a row for each point, in order, and a second one for the few that break both ways. The direction is
+    that of ``points``, but for what by the closed form never breaks and by rounding does, or what a cap keeps from
+    breaking. Where solved is false the numbers are too large, or the search was given up; where only the less likely
+    way was, its row says never.
     """
-    points = points.select(pl.col("path").cast(pl.UInt32), "row", "direction")
-    if points.is_empty():
-        return points.with_columns(
-            pl.lit(None, pl.Int128).alias("answer"),
-            pl.lit(True).alias("solved"),
-            pl.lit(False).alias("too_large"),
-            pl.lit(None, pl.Int128).alias("also"),
-        )
-    return pl.concat([_solved(rules, positions, paths, answers, part) for part in points.iter_slices(_MOST_ITEMS)])
+    points = points.select(pl.col("path").cast(pl.UInt32), "row", "direction").with_row_index("point")
+    slices = [points] if points.height <= _MOST_ITEMS else points.iter_slices(_MOST_ITEMS)
+    return pl.concat([_solved(rules, positions, paths, answers, part) for part in slices])
 
 
 def _solved(
     rules: Rules, positions: Positions, paths: Sequence[PricePath], answers: Answers, points: pl.DataFrame
 ) -> pl.DataFrame:
-    points = points.with_row_index("id")
-    items = points.filter(pl.col("direction").is_in(["down", "up", "never"])).with_row_index("item")
+    searched = pl.col("direction").is_in(["down", "up", "never"])
+    items = points.filter(searched).with_row_index("item")
     probe = rules.probe(positions, paths, items.select("path", "row"), answers)
-    crossed = first_crossings(probe, paths, _searches(paths, items))
-    large = probe.unsolved
-    crossed = crossed.with_columns(large.gather(crossed["item"]).alias("too_large"))
-    also = crossed.filter(pl.col("answer").is_not_null() & pl.col("item").is_duplicated())
-    also = also.filter(~pl.col("item").is_first_distinct()).select("item", pl.col("answer").alias("also"))
-    # The way that the closed form names comes first (downwards, where it names none); the other counts where nothing
-    # was found.
-    ended = crossed["answer"].is_not_null() | ~crossed["solved"]
-    crossed = crossed.with_columns(ended.alias("ended")).sort("ended", descending=True, maintain_order=True)
-    crossed = crossed.unique("item", keep="first", maintain_order=True)
-    crossed = crossed.join(also, on="item", how="left", validate="1:1")
-    found = items.select("id", "item").join(crossed.drop("path"), on="item", how="left", validate="1:1")
-    joined = points.join(found, on="id", how="left", validate="1:1", maintain_order="left")
+    crossed = first_crossings(probe, paths, _searches(paths, items)).select("item", "down", "answer", "solved")
+    likely, other = crossed.gather_every(2), crossed.gather_every(2, 1)
+    said = [part["answer"].is_not_null() | ~part["solved"] for part in (likely, other)]
+    kept = [likely.filter(said[0] | ~said[1]), other.filter(said[1] & (likely["solved"] | other["solved"]))]
+    crossed = pl.concat([part.with_columns(pl.lit(n).alias("way")) for n, part in enumerate(kept)])
+    crossed = items.join(crossed, on="item", how="inner", validate="1:m")
     way = pl.when("down").then(pl.lit("down")).otherwise(pl.lit("up"))
-    never = pl.col("solved") & pl.col("direction").is_in(["down", "up"])
+    never = pl.col("solved") | (pl.col("way") == 1)
     direction = pl.when(pl.col("answer").is_not_null()).then(way).when(never).then(pl.lit("never"))
-    return joined.select(
-        "path",
-        "row",
-        direction.otherwise("direction").alias("direction"),
-        "answer",
-        pl.col("solved").fill_null(True),
-        pl.col("too_large").fill_null(False),
-        "also",
+    crossed = crossed.with_columns(
+        direction.otherwise("direction").alias("direction"), probe.unsolved.gather(crossed["item"]).alias("too_large")
     )
+    rest = points.filter(~searched).with_columns(
+        pl.lit(0).alias("way"),
+        pl.lit(None, pl.Int128).alias("answer"),
+        pl.lit(value=True).alias("solved"),
+        pl.lit(value=False).alias("too_large"),
+    )
+    columns = [*SOLVED, "way"]
+    return pl.concat([crossed.select(columns), rest.select(columns)]).sort("point", "way").select(list(SOLVED))
 
 
 def _searches(paths: Sequence[PricePath], items: pl.DataFrame) -> pl.DataFrame:

@@ -209,6 +209,7 @@ def _leg(one: Account, side: str, reserve: int, usd: float) -> dict[str, Any]:
         "position": one.address,
         "reserve": str(reserve),
         "side": side,
+        "price_key": str(reserve),
         "asset": _asset(reserve),
         "symbol": SYMBOLS[reserve],
         "scaled_raw": raw,
@@ -266,6 +267,7 @@ def _seizure(one: Account) -> dict[str, Any]:
     return MARKET | {
         "position": one.address,
         "factor": "now",
+        "direction": "now",
         "debt_reserve": str(one.debt),
         "collateral_reserve": str(one.collateral),
         "repay_raw": Decimal(repay // 100),

@@ -192,11 +192,19 @@ def test_the_highest_of_equally_narrow_ranges_counts_and_nothing_gives_none() ->
 
 def test_impacts_split_what_is_seized_inside_beside_and_blocked() -> None:
     key = {"chain_id": 1, "protocol": "aave-v3", "market_id": MARKET}
-    names = [f"p{i}" for i in range(5)]
+    names = [f"p{i}" for i in range(6)]
     points = pl.DataFrame(
         [
             {**key, "position": p, "factor": "ETH", "direction": d, "trigger_answer": t}
-            for p, d, t in zip(names, ["down", "down", "down", "up", "never"], ["5", "6", "7", "8", None], strict=True)
+            for p, d, t in [
+                ("p0", "down", "5"),
+                ("p0", "up", "9"),
+                ("p1", "down", "6"),
+                ("p2", "down", "7"),
+                ("p3", "up", "8"),
+                ("p4", "never", None),
+                ("p5", "down", "4"),
+            ]
         ]
     )
     seizures = pl.DataFrame(
@@ -205,6 +213,7 @@ def test_impacts_split_what_is_seized_inside_beside_and_blocked() -> None:
                 **key,
                 "position": p,
                 "factor": factor,
+                "direction": way,
                 "debt_reserve": "2",
                 "collateral_reserve": c,
                 "repay_value_raw": 900,
@@ -212,19 +221,30 @@ def test_impacts_split_what_is_seized_inside_beside_and_blocked() -> None:
                 "best": best,
                 "blocked_by": blocked,
             }
-            for p, factor, c, best, blocked in [
-                ("p0", "ETH", "0", True, None),
-                ("p0", "ETH", "1", False, None),
-                ("p0", "BTC", "1", True, None),
-                ("p1", "ETH", "1", True, None),
-                ("p2", "ETH", "0", True, "paused"),
+            for p, factor, way, c, best, blocked in [
+                ("p0", "ETH", "down", "0", True, None),
+                ("p0", "ETH", "down", "1", False, None),
+                ("p0", "ETH", "up", "1", True, None),
+                ("p0", "BTC", "down", "1", True, None),
+                ("p1", "ETH", "down", "1", True, None),
+                ("p2", "ETH", "down", "0", True, "paused"),
+                ("p5", "ETH", "down", "1", True, None),
+                ("p5", "now", "now", "0", True, None),
             ]
         ],
         schema_overrides={"repay_value_raw": pl.Decimal(38, 0), "seize_value_raw": pl.Decimal(38, 0)},
     )
     legs = pl.DataFrame(
         [
-            {**key, "position": p, "reserve": r, "side": s, "symbol": n, "value_raw": v * 100}
+            {
+                **key,
+                "position": p,
+                "reserve": r,
+                "price_key": "emode:1" if p == "p5" and r == "1" else r,
+                "side": s,
+                "symbol": n,
+                "value_raw": v * 100,
+            }
             for p in names
             for r, s, n, v in [
                 ("0", "collateral", "WETH", 60),
@@ -238,17 +258,21 @@ def test_impacts_split_what_is_seized_inside_beside_and_blocked() -> None:
         [{**key, "base_unit": 100, "quote_usd": 1.0}], schema_overrides={"base_unit": pl.Decimal(38, 0)}
     )
 
-    found = impacts("ETH", {"0"}, points, seizures, legs, markets)
+    found = impacts("ETH", {"0", "emode:1"}, points, seizures, legs, markets)
 
     assert found.schema == pl.Schema(IMPACTS)
-    values = found.select("position", "seizable_usd", "beside_usd", "blocked_usd", "debt_usd", "at_risk_usd").rows()
+    values = found.select(
+        "position", "direction", "seizable_usd", "beside_usd", "blocked_usd", "debt_usd", "at_risk_usd"
+    ).rows()
     assert values == [
-        ("p0", 10.0, 0.0, 0.0, 9.0, 60.0),
-        ("p1", 0.0, 10.0, 0.0, 9.0, 60.0),
-        ("p2", 0.0, 0.0, 10.0, 0.0, 60.0),
-        ("p3", 0.0, 0.0, 0.0, 0.0, 60.0),
+        ("p0", "down", 10.0, 0.0, 0.0, 9.0, 60.0),
+        ("p0", "up", 0.0, 10.0, 0.0, 9.0, 60.0),  # what breaks both ways counts on both sides
+        ("p1", "down", 0.0, 10.0, 0.0, 9.0, 60.0),
+        ("p2", "down", 0.0, 0.0, 10.0, 0.0, 60.0),
+        ("p3", "up", 0.0, 0.0, 0.0, 0.0, 60.0),
+        ("p5", "down", 10.0, 0.0, 0.0, 9.0, 2060.0),  # its e-mode prices the bitcoin with a feed of the factor
     ]
-    assert found["asset"].to_list() == ["WETH", "WBTC", "WETH", None]
-    assert found["size"].to_list() == ["$1k-$10k"] * 4
+    assert found["asset"].to_list() == ["WETH", "WBTC", "WBTC", "WETH", None, "WBTC"]
+    assert found["size"].to_list() == ["$1k-$10k"] * 6
     unknown = markets.with_columns(pl.lit(None, pl.Float64).alias("quote_usd"))
     assert impacts("ETH", {"0"}, points, seizures, legs, unknown).height == 0

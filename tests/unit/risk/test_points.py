@@ -121,19 +121,24 @@ def test_exact_triggers_decide_direction_and_price() -> None:
     )
     crossings = pl.DataFrame(
         {
-            "row": [0, 1, 2, 3, 4],
-            "direction": ["down", "never", "down", "now", "down"],
-            "answer": [501, None, 999, None, None],
-            "solved": [True, True, True, True, False],
+            "point": [0, 0, 1, 2, 2, 3, 4],
+            "row": [0, 0, 1, 2, 2, 3, 4],
+            "direction": ["down", "up", "never", "down", "never", "now", "down"],
+            "answer": [501, 1700, None, 999, None, None, None],
+            "solved": [True, True, True, True, False, True, False],
         },
-        schema_overrides={"row": pl.UInt32, "answer": pl.Int128},
+        schema_overrides={"point": pl.UInt32, "row": pl.UInt32, "answer": pl.Int128},
     )
     rows = located(given, crossings, {"ETH": Reference(1000, Fraction(1, 100))}, 77).rows(named=True)
-    assert [r["direction"] for r in rows] == ["down", "never", "down", "now", "down"]
-    assert [r["trigger_answer"] for r in rows] == ["501", None, "999", None, None]
-    assert [r["price_usd"] for r in rows] == [pytest.approx(5.01), None, pytest.approx(9.99), None, pytest.approx(2.5)]
-    assert [r["lower_ratio"] for r in rows] == [0.5, None, pytest.approx(0.999), None, 0.25]
-    assert [r["for_timestamp"] for r in rows] == [77, None, 77, None, None]
+    # The first breaks both ways; the other way of the third was given up.
+    assert [r["row"] for r in rows] == [0, 0, 1, 2, 3, 4]
+    assert [r["direction"] for r in rows] == ["down", "up", "never", "down", "now", "down"]
+    assert [r["trigger_answer"] for r in rows] == ["501", "1700", None, "999", None, None]
+    prices = [5.01, 17.0, None, 9.99, None, 2.5]
+    assert [r["price_usd"] for r in rows] == [None if p is None else pytest.approx(p) for p in prices]
+    ratios = [0.5, 1.7, None, 0.999, None, 0.25]
+    assert [r["lower_ratio"] for r in rows] == [None if x is None else pytest.approx(x) for x in ratios]
+    assert [r["for_timestamp"] for r in rows] == [77, 77, None, 77, None, None]
 
 
 def test_status_names_what_blocks_an_account() -> None:
