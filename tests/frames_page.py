@@ -19,8 +19,8 @@ _ABOUT: Final = {
     "legs": "One row per account, reserve and side. Amounts are those of the block, interest included.",
     "accounts": "One row per account: exact totals, health factor, what can be done to it now.",
     "exposures": "One row per account and factor: HF(x) = (A + x B) / (C + x D) when the factor moves by x.",
-    "liquidation_points": "One row per account and factor: where this factor, all others held, breaks the account; two where it breaks "
-    "both on a fall and on a rise.",
+    "liquidation_points": "One row per account and factor: where this factor, all others held, breaks the account; two "
+    "where it breaks both on a fall and on a rise.",
     "triggers": 'One row per account and reserve whose price alone breaks it. Only with `extent="accounts"`.',
     "seizures": "One row per debt and collateral pair that a liquidation could take: now, or at a factor's trigger.",
     "bands": "One row per factor, direction and band.",

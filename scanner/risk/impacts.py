@@ -56,7 +56,7 @@ def impacts(
     value = pl.col("value_raw").cast(pl.Int128)  # integers: sums do not depend on their order
     backing = legs.filter(pl.col("side") == "collateral")
     held = backing.group_by(POSITION_KEY).agg(value.filter(is_inside).sum().alias("at_risk"), value.sum().alias("held"))
-    symbols = legs.select(*MARKET_KEY, "reserve", "symbol").unique([*MARKET_KEY, "reserve"], keep="first")
+    symbols = _symbols(legs)
     per_unit = markets.select(
         *MARKET_KEY, (pl.col("quote_usd") / pl.col("base_unit").cast(pl.Float64)).alias("per_unit")
     )
@@ -88,6 +88,14 @@ def impacts(
         pl.col("debt_symbol").alias("debt"),
         _size((pl.col("held").cast(pl.Float64) * pl.col("per_unit")).fill_null(0.0)).alias("size"),
     )
+
+
+def _symbols(legs: pl.DataFrame) -> pl.DataFrame:
+    """Name the reserves; of those that share a symbol, each with the beginning of its asset's address."""
+    known = legs.select(*MARKET_KEY, "reserve", "symbol", "asset").unique([*MARKET_KEY, "reserve"], keep="first")
+    shared = pl.col("reserve").n_unique().over(*MARKET_KEY, "symbol") > 1
+    long = pl.concat_str("symbol", pl.lit(" "), pl.col("asset").str.slice(0, 6))
+    return known.select(*MARKET_KEY, "reserve", pl.when(shared).then(long).otherwise("symbol").alias("symbol"))
 
 
 def _where(condition: pl.Expr, value: pl.Expr) -> pl.Expr:

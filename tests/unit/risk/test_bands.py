@@ -243,6 +243,7 @@ def test_impacts_split_what_is_seized_inside_beside_and_blocked() -> None:
                 "price_key": "emode:1" if p == "p5" and r == "1" else r,
                 "side": s,
                 "symbol": n,
+                "asset": f"0x{r}abcdef",
                 "value_raw": v * 100,
             }
             for p in names
@@ -274,5 +275,9 @@ def test_impacts_split_what_is_seized_inside_beside_and_blocked() -> None:
     ]
     assert found["asset"].to_list() == ["WETH", "WBTC", "WBTC", "WETH", None, "WBTC"]
     assert found["size"].to_list() == ["$1k-$10k"] * 6
+    same = legs.with_columns(pl.col("symbol").replace({"WBTC": "WETH"}))
+    twins = impacts("ETH", {"0"}, points, seizures, same, markets)
+    assert twins["asset"].to_list() == ["WETH 0x0abc", "WETH 0x1abc", "WETH 0x1abc", "WETH 0x0abc", None, "WETH 0x1abc"]
+    assert set(twins["debt"].drop_nulls()) == {"USDC"}
     unknown = markets.with_columns(pl.lit(None, pl.Float64).alias("quote_usd"))
     assert impacts("ETH", {"0"}, points, seizures, legs, unknown).height == 0
