@@ -16,13 +16,13 @@ def closed_bands(
 
     ``key`` names the account in both frames: row or position.
     """
-    is_inside = (pl.col("side") == "collateral") & pl.col("reserve").is_in(list(inside))
-    at_risk = legs.filter(is_inside).group_by(key).agg(pl.col(value).cast(pl.Float64).sum().alias("at_risk"))
     move = (1.0 - pl.col("lower_ratio")).abs() * 100.0
-    return (
-        points.filter(pl.col("direction").is_in(["down", "up"]))
-        .join(at_risk, on=key, how="left", validate="1:1")
-        .group_by("direction", move.floor().cast(pl.Int64).alias("band"))
-        .agg(pl.len().alias("accounts"), pl.col("at_risk").sum())
-        .sort("direction", "band")
+    placed = points.filter(pl.col("direction").is_in(["down", "up"])).select(
+        key, "direction", move.floor().cast(pl.Int64).alias("band")
     )
+    is_inside = (pl.col("side") == "collateral") & pl.col("reserve").is_in(list(inside))
+    at_risk = legs.filter(is_inside).select(key, pl.col(value).cast(pl.Float64).alias("at_risk"))
+    band = ["direction", "band"]
+    sums = at_risk.join(placed, on=key, how="inner", validate="m:1").group_by(band).agg(pl.col("at_risk").sum())
+    counts = placed.group_by(band).agg(pl.len().alias("accounts"))
+    return counts.join(sums, on=band, how="left", validate="1:1").sort(band)

@@ -9,7 +9,9 @@ from typing import Final
 
 import polars as pl
 
+from scanner.beside import beside
 from scanner.describe import Describer, quote_usd
+from scanner.exact import sum_by
 from scanner.options import ScanOptions
 from scanner.protocols.interface import Market
 from scanner.reading import MarketRead
@@ -99,6 +101,9 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
     answers = Answers(market.answers)
     health, legs = rules.health(positions, answers), rules.legs(positions, answers)
     seizures = _seizures_now(rules, positions, answers, health)
+    describe = Describer(market, graph, positions)
+    # polars lets other threads run: one describes what the other goes on computing with
+    described = beside(lambda: (describe.legs(legs), describe.accounts(health, statuses(health, seizures))))
     then = _Then(rules, positions, answers, health, legs)
     if timestamp != rules.timestamp:
         then = _at(rules.with_changes(Changes(timestamp=timestamp)), positions, graph)
@@ -121,12 +126,12 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         at_triggers = seizures_at(then.rules, then.positions, then.answers, solved.paths, crossed)
         seized.append(solved.named(at_triggers, "factor").select(seized[0].columns))
     broken = solved.named(solved.reserves.filter(pl.col("answer").is_not_null()), "reserve")
-    describe = Describer(market, graph, positions)
+    described_legs, described_accounts = described.result()
     frames = {
         "markets": market.frame,
         "reserves": describe.reserves(),
-        "legs": describe.legs(legs),
-        "accounts": describe.accounts(health, statuses(health, seizures)),
+        "legs": described_legs,
+        "accounts": described_accounts,
         "exposures": describe.frame(exposed, "exposures"),
         "liquidation_points": describe.frame(placed, "liquidation_points"),
         "triggers": describe.triggers(broken, timestamp),
@@ -166,16 +171,21 @@ def _seizures_now(rules: Rules, positions: Positions, answers: Answers, health: 
 def _main_factor(then: _Then, moved: Mapping[str, frozenset[str]]) -> str | None:
     """Name the factor that backs most debt: the largest threshold-weighted collateral of accounts with debt."""
     indebted = (then.health["has_debt"] & ~then.health["unpriced"]).gather(then.legs["row"])
-    threshold = (pl.col("liquidation_threshold") * BPS).round().cast(pl.Int128)
-    weighted = pl.col("value_raw").cast(pl.Int128) * threshold
-    legs = then.legs.select("price_key", weighted.alias("weighted")).filter(indebted)
-    backing = dict(legs.group_by("price_key").agg(pl.col("weighted").sum()).iter_rows())
+    legs = then.legs.select("price_key", "liquidation_threshold", "value_raw")
+    legs = legs.filter(indebted & legs["liquidation_threshold"].is_not_null())
+    sums = sum_by(legs, ["price_key", "liquidation_threshold"], ["value_raw"])
+    backing: dict[str, int] = {}
+    for key, threshold, value in sums.iter_rows():
+        backing[key] = backing.get(key, 0) + value * round(threshold * BPS)
     order = {name: -sum(backing.get(key, 0) for key in keys) for name, keys in sorted(moved.items())}
     return min(order, key=order.__getitem__, default=None)
 
 
 def _solve(market: Market, graph: OracleGraph, then: _Then, closed: pl.DataFrame, extent: str) -> _Solved:
-    """Solve the closed-form points of factors and, for the extent ``accounts``, of each reserve's own oracle answer."""
+    """Solve the closed-form points of factors and, for the extent ``accounts``, of each reserve's own oracle answer.
+
+    The extent ``points`` solves none.
+    """
     timestamp = then.rules.timestamp
     names = [] if extent == "points" else closed["factor"].unique(maintain_order=True).to_list()
     priced = {*graph.prices} & {*then.answers.market} if extent == "accounts" else set()

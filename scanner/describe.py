@@ -44,11 +44,20 @@ class Describer:
 
     def legs(self, legs: pl.DataFrame) -> pl.DataFrame:
         """Describe and value every leg of ``Rules.legs``. Gives frame LEGS."""
-        about = self._market.reserves.select("reserve", "asset", "symbol", "decimals")
-        frame = legs.join(about, on="reserve", how="left", validate="m:1", maintain_order="left")
-        frame = frame.join(self._prices(), on="price_key", how="left", validate="m:1", maintain_order="left")
+        reserves, answers = self._market.reserves, self._market.answers
+        own = reserves["reserve"].to_list()
+        keys = list(dict.fromkeys([*own, *answers]))  # with those of e-modes that have a price of their own
+        reserve, key = (legs[name].cast(pl.Enum(keys)).to_physical() for name in ("reserve", "price_key"))
+        prices = [answers[k] / self._market.base_unit if k in answers else None for k in keys]
+        factors, units = [self._factors.get(k) for k in keys], [10.0**digits for digits in reserves["decimals"]]
+        frame = legs.with_columns(
+            *(reserves[name].gather(reserve).alias(name) for name in ("asset", "symbol")),
+            pl.Series("price_quote", prices, pl.Float64).gather(key),
+            pl.Series("factor", factors, pl.String).gather(key),
+            pl.Series("unit", units, pl.Float64).gather(reserve),
+        )
         frame = frame.with_columns(
-            (pl.col("amount_raw").cast(pl.Float64) / 10.0 ** pl.col("decimals")).alias("amount_tokens"),
+            (pl.col("amount_raw").cast(pl.Float64) / pl.col("unit")).alias("amount_tokens"),
             (pl.col("value_raw").cast(pl.Float64) / self._market.base_unit).alias("value_quote"),
         )
         return self.frame(frame.with_columns((pl.col("value_quote") * self._usd).alias("value_usd")), "legs")
@@ -82,12 +91,3 @@ class Describer:
             pl.lit(timestamp, pl.Int64).alias("for_timestamp"),
         )
         return self.frame(frame, "triggers")
-
-    def _prices(self) -> pl.DataFrame:
-        """Give price and factor of every price key: of reserves, and of e-modes with a price of their own."""
-        unit = self._market.base_unit
-        return pl.DataFrame(
-            [(key, answer / unit, self._factors.get(key)) for key, answer in self._market.answers.items()],
-            schema={"price_key": pl.String, "price_quote": pl.Float64, "factor": pl.String},
-            orient="row",
-        )

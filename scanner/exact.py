@@ -90,7 +90,7 @@ def to_float(series: pl.Series) -> pl.Series:
 
 def ratio(numerator: pl.Series, denominator: float) -> pl.Series:
     """Divide to the nearest Float64; by a scalar polars multiplies with the reciprocal: 83 / 100 is not 0.83 there."""
-    return to_float(numerator) / pl.repeat(float(denominator), numerator.len(), dtype=pl.Float64, eager=True)
+    return to_float(numerator) / pl.Series([denominator], dtype=pl.Float64).new_from_index(0, numerator.len())
 
 
 def sum_by(frame: pl.DataFrame, by: str | Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
@@ -116,8 +116,9 @@ def sum_by(frame: pl.DataFrame, by: str | Sequence[str], columns: Sequence[str])
 
 def run_ends(row: pl.Series, height: int) -> pl.Series:
     """Give where the run of each of 0..height-1 ends in ascending ``row`` (UInt32), as ``run_sums`` takes it."""
-    last = (row != row.shift(-1)).fill_null(True).arg_true()
-    return pl.zeros(height, dtype=pl.UInt32, eager=True).scatter(row.gather(last), last + 1).cum_max()
+    runs = row.rle().struct
+    ends = pl.Series([0], dtype=pl.UInt32).new_from_index(0, height)
+    return ends.scatter(runs.field("value"), runs.field("len").cum_sum()).cum_max()
 
 
 def run_sums(ends: pl.Series, *columns: pl.Series) -> list[pl.Series]:
@@ -150,7 +151,7 @@ def _mul_div(a: pl.Series, b: Number, d: Number, rounding: Rounding | pl.Series)
             raise ValueError(f"an operand of an exact quotient is below {least}")
     divisor = z.cast(pl.Float64)
     estimate = x.cast(pl.Float64) * y.cast(pl.Float64) / divisor
-    proven = (divisor * (estimate * _ESTIMATE_ERROR + 3.0) < _LIMIT) & (estimate < _LIMIT)
+    open_rows = _open_rows(estimate, divisor)
     near = estimate.cast(pl.Int128, strict=False)
     residue = x * y - near * z
     if isinstance(rounding, pl.Series):
@@ -158,10 +159,21 @@ def _mul_div(a: pl.Series, b: Number, d: Number, rounding: Rounding | pl.Series)
     elif rounding != "down":
         residue = residue + (z - _ONE if rounding == "up" else z // _TWO)
     result = near + residue // z
-    open_rows = (~proven).arg_true()
-    if open_rows.len():
+    if open_rows is not None:
         result = result.scatter(open_rows, _by_python(x, y, z, open_rows, rounding))
     return result.alias(a.name)
+
+
+def _open_rows(estimate: pl.Series, divisor: pl.Series) -> pl.Series | None:
+    """List the rows for which the residue is not proven to fit; None where there are none, mostly by the extremes."""
+    largest, widest = estimate.max(), divisor.max()
+    if isinstance(largest, float) and isinstance(widest, float):
+        if widest * (largest * _ESTIMATE_ERROR + 3.0) < _LIMIT and largest < _LIMIT:
+            return None
+    elif estimate.null_count() == estimate.len():
+        return None
+    rows = (~((divisor * (estimate * _ESTIMATE_ERROR + 3.0) < _LIMIT) & (estimate < _LIMIT))).arg_true()
+    return rows if rows.len() else None
 
 
 def _aligned(*operands: pl.Series) -> tuple[pl.Series, ...]:

@@ -296,4 +296,5 @@ def conform(frame: pl.DataFrame, name: str) -> pl.DataFrame:
 
 def _repeats(keys: pl.DataFrame) -> bool:
     """Say whether rows repeat. Hashes that all differ prove that none does, at a quarter of the time of comparing."""
+    keys = keys.select([c for c in keys.columns if not (keys[c] == keys[c].head(1)).all()] or keys.columns[:1])
     return keys.hash_rows().n_unique() < keys.height and bool(keys.is_duplicated().any())

@@ -58,16 +58,16 @@ def _summary(read: MarketRead, accounts: pl.DataFrame, verified: int, mismatches
         )
         for total in read.totals
     )
-    priced = accounts.filter(accounts["status"] != "unpriced")
+    priced = accounts.select("collateral_usd", "debt_usd").filter(accounts["status"] != "unpriced")
     known = read.market.frame["quote_usd"][0] is not None
     return MarketSummary(
         protocol=read.market.protocol,
         market_id=read.market.market_id,
         name=read.market.name,
         revision=read.market.revision,
-        account_count=accounts.filter(accounts["status"] != "no_debt").height,
-        collateral_usd=fsum(priced["collateral_usd"]) if known else None,
-        debt_usd=fsum(priced["debt_usd"]) if known else None,
+        account_count=int((accounts["status"] != "no_debt").sum()),
+        collateral_usd=fsum(priced["collateral_usd"].to_list()) if known else None,
+        debt_usd=fsum(priced["debt_usd"].to_list()) if known else None,
         base_unit=read.market.base_unit,
         completeness=proofs,
         verified_accounts=verified,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import polars as pl
 
+from scanner.beside import beside
 from scanner.chain.interface import Reader
 from scanner.config import data_dir
 from scanner.discovery import Candidates, discover
+from scanner.errors import ScannerError
 from scanner.options import ScanOptions
 from scanner.protocols.interface import Market, ReserveTotal
 from scanner.risk.pricing import OracleGraph
@@ -24,8 +25,6 @@ from scanner.store.index import BorrowerIndex, index_path
 from scanner.targets import Target
 
 __all__ = ["Listener", "MarketRead", "Silence", "open_index", "read_market", "remember_idle"]
-
-T = TypeVar("T")
 
 
 class Listener(Protocol):
@@ -78,14 +77,20 @@ def read_market(source: Source, target: Target, options: ScanOptions, listener: 
     """Find and read every position of a market, and what the protocol says they sum up to.
 
     Accounts that the last complete scan saw without debt are read only when the proof misses debt without them. The
-    oracle is read beside the accounts: its proof is many small requests, one after the other.
+    market is read while borrowers are found, and its oracle, whose proof is many small requests, beside the accounts.
     """
     hear = listener or Silence()
     chain, protocol = source.reader, target.protocol
     hear.stage("reading the market")
-    market = protocol.read_market(chain, target.root, target.name, newest_for_unknown=options.verify == "all")
-    oracle = _beside(lambda: _oracle(source, target, market, options))
-    found = _candidates(source, target, options, hear)
+    unknown = options.verify == "all"
+    reading = beside(lambda: protocol.read_market(chain, target.root, target.name, newest_for_unknown=unknown))
+    oracle = beside(lambda: _oracle(source, target, reading.result(), options))
+    try:
+        found = _candidates(source, target, options, hear, reading)
+    except ScannerError:
+        reading.result()  # what is wrong with the market says more
+        raise
+    market = reading.result()
 
     def read(owners: Sequence[str]) -> tuple[Positions, Sequence[ReserveTotal]]:
         hear.stage("reading accounts", len(owners))
@@ -101,28 +106,22 @@ def read_market(source: Source, target: Target, options: ScanOptions, listener: 
     return MarketRead(target, market, oracle.result(), positions, totals, owners)
 
 
-def _beside(work: Callable[[], T]) -> Future[T]:
-    """Do something in a thread of its own, which an interrupted program need not wait for."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 (it is raised where the result is asked for)
-            future.set_exception(error)
-
-    Thread(target=run, name="scanner-oracle", daemon=True).start()
-    return future
-
-
 def _oracle(source: Source, target: Target, market: Market, options: ScanOptions) -> OracleGraph:
     graph = target.protocol.oracle_graph(source.reader, market)
     return graph.with_factors(options.factors) if options.factors else graph
 
 
-def _candidates(source: Source, target: Target, options: ScanOptions, listener: Listener) -> Candidates:
-    """Give the owners to read; a recording brings its own."""
+def _candidates(
+    source: Source, target: Target, options: ScanOptions, listener: Listener, market: Future[Market]
+) -> Candidates:
+    """Give the owners to read; a recording brings its own. Raises at once what reading the market beside it raises."""
     chain = source.reader
+
+    def heard(done: int, total: int) -> None:
+        if market.done():
+            market.result()
+        listener.update(done, total)
+
     if options.only:
         return Candidates(list(options.only), [])
     if source.replayed:
@@ -130,7 +129,7 @@ def _candidates(source: Source, target: Target, options: ScanOptions, listener: 
     with open_index(chain, target, options.index_file) as index:
         listener.stage("finding borrowers")
         wanted = target.protocol.discovery(chain, target.root)
-        return discover(chain, wanted, index, read_logs=options.discover, progress=listener.update)
+        return discover(chain, wanted, index, read_logs=options.discover, progress=heard)
 
 
 def remember_idle(source: Source, read: MarketRead, options: ScanOptions, health: pl.DataFrame) -> None:
@@ -143,5 +142,7 @@ def remember_idle(source: Source, read: MarketRead, options: ScanOptions, health
     ):
         return
     idle = read.positions.accounts["position"].filter(~health["has_debt"]).to_list()
+    if not idle:
+        return
     with open_index(source.reader, read.target, options.index_file) as index:
         index.mark_idle(idle, source.reader.block.number)

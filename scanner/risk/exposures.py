@@ -13,7 +13,7 @@ from scanner.units import BPS
 
 __all__ = ["exposures", "members"]
 
-_SUMMED: Final = ("collateral", "debt", "unpriced")
+_SUMMED: Final = ("collateral", "debt")
 _EXPOSURES: Final = pl.Schema(
     {
         "row": pl.UInt32,
@@ -42,25 +42,31 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
     outside_debt C, inside_debt D for every position that a factor moves, factor after factor, each in order of row.
     Positions with a leg without a price have none. Integers are summed, so no sum depends on its order.
     """
-    threshold = (pl.col("liquidation_threshold") * BPS).round().cast(pl.Int128)
+    threshold = (pl.col("liquidation_threshold") * BPS).round().cast(pl.Int64).cast(pl.Int128)
     value, is_collateral = pl.col("value_raw").cast(pl.Int128), pl.col("side") == "collateral"
     nothing = pl.lit(0, pl.Int128)
-    legs = legs.select(
+    split = legs.select(
         "row",
-        "price_key",
         pl.when(is_collateral).then(value * threshold).otherwise(nothing).fill_null(nothing).alias("collateral"),
         pl.when(is_collateral).then(nothing).otherwise(value).fill_null(nothing).alias("debt"),
-        pl.col("value_raw").is_null().cast(pl.Int128).alias("unpriced"),
     )
-    totals = _per_row(legs)
+    unpriced = legs["row"].filter(legs["value_raw"].is_null()).unique()
+    totals = _per_row(split)
+    every = pl.int_range(totals.height, dtype=pl.UInt32, eager=True)
+    last = totals["row"].last()
+    place = pl.zeros(last + 1 if isinstance(last, int) else 0, dtype=pl.UInt32, eager=True).scatter(
+        totals["row"], every
+    )
     scales = {"collateral": base_unit * BPS, "debt": base_unit}
     parts = [pl.DataFrame(schema=_EXPOSURES)]
     for factor, keys in moved.items():
-        inside = _per_row(legs.filter(pl.col("price_key").is_in(list(keys))))
-        outside = totals[totals["row"].search_sorted(inside["row"])]
-        touched = ((inside["collateral"] > 0) | (inside["debt"] > 0)) & (outside["unpriced"] == 0)
-        if not touched.all():
-            inside, outside = inside.filter(touched), outside.filter(touched)
+        is_inside = pl.any_horizontal(pl.lit(value=False), *(pl.col("price_key") == key for key in keys))
+        inside = _per_row(split.filter(legs.select(is_inside).to_series()))
+        touched = (inside["collateral"] > 0) | (inside["debt"] > 0)
+        if unpriced.len():
+            touched &= ~inside["row"].is_in(unpriced.implode())
+        inside = inside.filter(touched)
+        outside = totals[place[inside["row"]]]
         columns = {f"inside_{side}": ratio(inside[side], scales[side]) for side in scales}
         columns |= {f"outside_{side}": ratio(outside[side] - inside[side], scales[side]) for side in scales}
         parts.append(inside.select("row", pl.lit(factor).alias("factor")).with_columns(**columns).select(*_EXPOSURES))
@@ -69,6 +75,6 @@ def exposures(legs: pl.DataFrame, moved: Mapping[str, Collection[str]], base_uni
 
 def _per_row(legs: pl.DataFrame) -> pl.DataFrame:
     """Sum up ascending rows."""
-    last = (legs["row"] != legs["row"].shift(-1)).fill_null(True).arg_true()
-    sums = run_sums(last + 1, *(legs[name] for name in _SUMMED))
-    return pl.DataFrame({"row": legs["row"].gather(last), **dict(zip(_SUMMED, sums, strict=True))})
+    runs = legs["row"].rle().struct
+    sums = run_sums(runs.field("len").cum_sum(), *(legs[name] for name in _SUMMED))
+    return pl.DataFrame({"row": runs.field("value"), **dict(zip(_SUMMED, sums, strict=True))})

@@ -71,6 +71,8 @@ def solve_triggers(
     breaking. Where solved is false the numbers are too large, or the search was given up; where only the less likely
     way was, its row says never.
     """
+    if points.is_empty():
+        return pl.DataFrame(schema=SOLVED)
     points = points.select(pl.col("path").cast(pl.UInt32), "row", "direction").with_row_index("point")
     slices = [points] if points.height <= _MOST_ITEMS else points.iter_slices(_MOST_ITEMS)
     return pl.concat([_solved(rules, positions, paths, answers, part) for part in slices])

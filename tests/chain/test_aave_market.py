@@ -406,9 +406,9 @@ def test_the_lens_cuts_nothing_and_takes_no_silence_for_zero(market36: DevMarket
 
     assert isinstance(large, bytes)
     assert isinstance(largest, bytes)
-    assert (parse_records(large[:-32], 0)["side"] == OVERSIZE | 1).any()
-    assert parse_records(large[:-32], 0).filter(pl.col("side") == 1).is_empty()
-    assert parse_records(largest[:-32], 0).filter(pl.col("side") == 1)["value"].to_list()[0] == 2**128 - 1
+    assert (parse_records([(0, large[:-32])])["side"] == OVERSIZE | 1).any()
+    assert parse_records([(0, large[:-32])]).filter(pl.col("side") == 1).is_empty()
+    assert parse_records([(0, largest[:-32])]).filter(pl.col("side") == 1)["value"].to_list()[0] == 2**128 - 1
     failed = keccak(text="LensFailed(address,address)")[:4]
     for answer in (short, refused):
         assert isinstance(answer, Reverted)

@@ -32,7 +32,6 @@ only there ``rate`` and ``updated`` are not 0.
 """
 
 _IDS: Final = 128
-_CATEGORIES: Final = 256
 
 
 def leg_amounts(positions: Positions, detail: AaveDetail, timestamp: int) -> pl.DataFrame:
@@ -47,7 +46,8 @@ def leg_amounts(positions: Positions, detail: AaveDetail, timestamp: int) -> pl.
     category = positions.accounts["emode_category"].gather(state["row"])
     ids = state["reserve_id"]
     pair = category * _IDS + ids
-    tables = _Tables(detail)
+    largest = category.max()
+    tables = _Tables(detail, largest + 1 if isinstance(largest, int) else 1)
     return state.with_columns(
         category.alias("emode_category"),
         _amounts(state, detail, timestamp).alias("amount"),
@@ -60,15 +60,15 @@ def leg_amounts(positions: Positions, detail: AaveDetail, timestamp: int) -> pl.
 
 
 class _Tables:
-    """Parameters by reserve id, and by e-mode category × 128 + reserve id."""
+    """Parameters by reserve id, and by e-mode category × 128 + reserve id for the first categories."""
 
-    def __init__(self, detail: AaveDetail) -> None:
+    def __init__(self, detail: AaveDetail, categories: int) -> None:
         base = {r.id: r for r in detail.reserves}
         self.own_prices = detail.legacy_emode and any(m.price_source for m in detail.emodes.values())
-        threshold = [base[i].threshold_bps if i in base else 0 for i in range(_IDS)] * _CATEGORIES
-        bonus = [base[i].bonus_bps if i in base else 0 for i in range(_IDS)] * _CATEGORIES
-        keys = [str(i) for i in range(_IDS)] * _CATEGORIES
-        for mode in detail.emodes.values():
+        threshold = [base[i].threshold_bps if i in base else 0 for i in range(_IDS)] * categories
+        bonus = [base[i].bonus_bps if i in base else 0 for i in range(_IDS)] * categories
+        keys = [str(i) for i in range(_IDS)] * categories
+        for mode in (mode for mode in detail.emodes.values() if mode.id < categories):
             for reserve in detail.reserves:
                 if _in_emode(detail, mode, reserve):
                     at = mode.id * _IDS + reserve.id

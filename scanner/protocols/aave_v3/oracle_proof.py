@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+from scanner.beside import beside
 from scanner.chain.interface import Call, Overrides, Reader, Reverted
 from scanner.errors import OverridesRefused
 from scanner.protocols.aave_v3.decode import ORACLE
@@ -14,6 +16,9 @@ from scanner.protocols.aave_v3.oracle_wiring import PRICE_SOURCE
 from scanner.risk.pricing import Feed, OracleGraph
 
 __all__ = ["prove", "shifted"]
+
+_AT_ONCE: Final = 4
+"""Feeds that are moved at once: a far node lets each wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +41,9 @@ def prove(reader: Reader, reading: OracleReading) -> OracleGraph:
     seen: dict[str, _Observation] = {}
     while True:
         graph = build_graph(reading, opaque)
+        new = [feed for address, feed in graph.feeds.items() if address not in seen]
         try:
-            for address, feed in graph.feeds.items():
-                if address not in seen:
-                    seen[address] = _observe(reader, reading, feed)
+            seen |= _observed(reader, reading, new)
         except OverridesRefused:
             note = "the oracle's wiring is not proven: the endpoint takes no state overrides"
             return replace(graph, warnings=(*graph.warnings, note))
@@ -61,6 +65,16 @@ def prove(reader: Reader, reading: OracleReading) -> OracleGraph:
 def shifted(answer: int) -> int:
     """Give 0.99 of an answer, or another positive one where that is the same."""
     return answer * 99 // 100 if answer > 1 else answer + 1
+
+
+def _observed(reader: Reader, reading: OracleReading, feeds: Sequence[Feed]) -> dict[str, _Observation]:
+    """Observe each feed's move."""
+    shares = [feeds[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(feeds)))]
+    lanes = [
+        beside(lambda share=share: {feed.address: _observe(reader, reading, feed) for feed in share})  # type: ignore[misc]
+        for share in shares
+    ]
+    return {address: observation for lane in lanes for address, observation in lane.result().items()}
 
 
 def _observe(reader: Reader, reading: OracleReading, feed: Feed) -> _Observation:

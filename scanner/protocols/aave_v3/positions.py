@@ -14,7 +14,7 @@ from scanner.errors import DecodeError, OverridesRefused, ProtocolError
 from scanner.frames import SKIPPED
 from scanner.protocols.aave_v3.amounts import STATE
 from scanner.protocols.aave_v3.decode import ZERO_ADDRESS
-from scanner.protocols.aave_v3.detail import COLLATERAL, STABLE_DEBT, AaveDetail
+from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail
 from scanner.protocols.aave_v3.plain import read_records
 from scanner.protocols.aave_v3.records import NO_FLAGS, OVERSIZE, STABLE_RATE, parse_records
 from scanner.protocols.interface import Market
@@ -23,6 +23,9 @@ from scanner.units import RAY
 
 __all__ = ["lens_of", "read_positions"]
 
+_IDS: Final = 128
+_NAMES: Final = pl.Series([str(number) for number in range(256)])  # of reserve ids
+_ADDRESS_DIGITS: Final = 40
 _PLAIN_ACCOUNTS: Final = 5_000
 """Accounts in one round of plain calls."""
 
@@ -45,31 +48,31 @@ def read_positions(
     ``skipped`` as "too large" when an amount reaches 10^38 or is worth 10^30 base units. ``progress`` hears how many
     accounts have been read. Raises RpcError or DecodeError when one cannot be read: unread is never zero.
     """
-    names = list(dict.fromkeys("\n".join(owners).lower().splitlines()))
+    names = pl.Series(owners, dtype=pl.String).str.to_lowercase().unique(maintain_order=True)
     items = _addresses(names)
-    parts: list[tuple[int, pl.DataFrame]] = []
+    parts: list[tuple[int, bytes]] = []
     done = 0
     for first, count, records in _chunks(chain, detail, items):
-        parts.append((first, parse_records(records, first)))
+        parts.append((first, records))
         done += count
         if progress is not None:
             progress(done)
     if done != len(items):
         raise ProtocolError(f"the lens answered for {done} of {len(items)} accounts")
-    records_frame = pl.concat([parse_records(b"", 0), *(part for _, part in sorted(parts, key=lambda part: part[0]))])
+    records_frame = parse_records(sorted(parts, key=lambda part: part[0]))
     if not records_frame["row"].is_sorted():
         records_frame = records_frame.sort("row", maintain_order=True)
-    return _positions(market, detail, pl.Series(names, dtype=pl.String), records_frame)
+    return _positions(market, detail, names, records_frame)
 
 
-def _addresses(names: Sequence[str]) -> list[bytes]:
+def _addresses(names: pl.Series) -> list[bytes]:
     """Give the 20 bytes of each lower-case address; raises DecodeError."""
+    if not (names.str.starts_with("0x") & (names.str.len_bytes() == _ADDRESS_DIGITS + 2)).all():
+        raise DecodeError("an account is no address: 0x and 40 hex digits are wanted")
     try:
-        joined = bytes.fromhex("".join(names).replace("0x", ""))
+        joined = bytes.fromhex(names.str.slice(2).str.join("").item())
     except ValueError as error:
         raise DecodeError(f"an account is no address: {error}") from error
-    if not set(map(len, names)) <= {42} or len(joined) != 20 * len(names):
-        raise DecodeError("an account is no address: 0x and 40 hex digits are wanted")
     return [joined[at : at + 20] for at in range(0, len(joined), 20)]
 
 
@@ -97,13 +100,13 @@ def _chunks(chain: Reader, detail: AaveDetail, items: Sequence[bytes]) -> Iterat
 
     When overrides turn out to be refused, what is left is asked by plain calls.
     """
-    left = set(range(len(items)))
+    read: list[range] = []
     try:
         for chunk in chain.lens(lens_of(detail), items):
-            left.difference_update(range(chunk.first, chunk.first + chunk.count))
+            read.append(range(chunk.first, chunk.first + chunk.count))
             yield chunk.first, chunk.count, chunk.records
     except OverridesRefused:
-        rest = sorted(left)
+        rest = sorted(set(range(len(items))).difference(*read))
         for at in range(0, len(rest), _PLAIN_ACCOUNTS):
             part = rest[at : at + _PLAIN_ACCOUNTS]
             yield 0, len(part), read_records(chain, detail, items, part)
@@ -143,6 +146,12 @@ def _too_large(market: Market, detail: AaveDetail, records: pl.DataFrame) -> pl.
         growth[reserve.id] = reserve.income_now / RAY
         growth[_IDS + reserve.id] = reserve.debt_index_now / RAY
         worth[reserve.id] = market.answers.get(reserve.key, 0) / reserve.unit
+    value, side = records["value"].max(), records["side"].max()
+    if not isinstance(value, int) or not isinstance(side, int):
+        return records["row"]  # there are none
+    most = value * max(growth)
+    if side < OVERSIZE and most < _MAX_AMOUNT and most * max(worth) < _MAX_VALUE:
+        return records["row"].clear()
     is_debt = (records["side"] != COLLATERAL).cast(pl.Int64)
     factor = pl.Series(growth, dtype=pl.Float64).gather(records["reserve_id"] % _IDS + is_debt * _IDS)
     amount = records["value"].cast(pl.Float64) * factor
@@ -152,26 +161,25 @@ def _too_large(market: Market, detail: AaveDetail, records: pl.DataFrame) -> pl.
     return records["row"].filter(large & is_balance).unique()
 
 
-_IDS: Final = 128
-
-
 def _state(records: pl.DataFrame) -> pl.DataFrame:
     """Make legs of records: a stable debt's rate joins its principal, markers fall away."""
-    is_stable = pl.col("side") == STABLE_DEBT
-    legs = records.filter(pl.col("side") != NO_FLAGS).with_columns(
-        pl.when(is_stable).then(pl.col("value").shift(-1)).otherwise(0).cast(pl.Int128).alias("rate"),
-        pl.when(is_stable).then("extra").otherwise(0).alias("updated"),
-    )
+    legs = records.filter(pl.col("side") != NO_FLAGS)
+    is_stable, rate, updated = pl.col("side") == STABLE_DEBT, pl.lit(0, pl.Int128), pl.lit(0, pl.Int64)
+    if (legs["side"] > DEBT).any():
+        legs = legs.with_columns(pl.col("value").shift(-1).alias("next"))
+        rate = pl.when(is_stable).then(pl.col("next")).otherwise(0).cast(pl.Int128)
+        updated = pl.when(is_stable).then("extra").otherwise(0)
+    names = pl.lit(_NAMES)
     return (
         legs.filter(pl.col("side") != STABLE_RATE)
         .select(
             "row",
-            pl.col("reserve_id").cast(pl.String).alias("reserve"),
+            names.gather(pl.col("reserve_id")).alias("reserve"),
             "reserve_id",
             pl.col("side").cast(pl.UInt8),
             pl.col("value").cast(pl.Int128).alias("scaled"),
-            "rate",
-            "updated",
+            rate.alias("rate"),
+            updated.alias("updated"),
         )
         .match_to_schema(STATE)
     )

@@ -60,6 +60,8 @@ class AaveProbe:
         items: pl.DataFrame,
         answers: Answers,
     ) -> None:
+        if not items.height:
+            legs = legs.clear()
         self._averaged = not detail.exact_balances
         self._moves: list[Move] = []
         self._breaks: list[tuple[int, ...]] = [()] * len(paths)

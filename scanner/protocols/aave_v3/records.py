@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -19,26 +20,35 @@ OVERSIZE: Final = 0x80
 _VALUE_BITS: Final = 128
 
 
-def parse_records(records: bytes, first: int) -> pl.DataFrame:
-    """Give row UInt32 (``first`` added), emode, reserve_id, side, extra Int64 and value UInt128, in record order."""
-    count = len(records) // RECORD_BYTES
-    if not count:
+def parse_records(parts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
+    """Give row UInt32, emode, reserve_id, side, extra Int64 and value UInt128 of records, in their order.
+
+    ``parts`` are runs of records with the row that their item indexes count from. All are read in one go: each step on
+    a column costs as much as thousands of records.
+    """
+    counts = [len(records) // RECORD_BYTES for _, records in parts]
+    if not any(counts):
         return pl.DataFrame(schema=_SCHEMA)
-    whole = pl.Series([records], dtype=pl.Binary)
-    words = _split(whole, pl.UInt32, count * 8)
-    head = words.gather_every(8, 1).cast(pl.Int64)
-    extra = (words.gather_every(8, 2).cast(pl.Int64) % 2**8) * 2**32 + words.gather_every(8, 3).cast(pl.Int64)
-    return pl.DataFrame(
-        {
-            "row": words.gather_every(8) + pl.Series([first], dtype=pl.UInt32),
-            "emode": head // 2**24,
-            "reserve_id": head // 2**16 % 2**8,
-            "side": head // 2**8 % 2**8,
-            "extra": extra,
-            "value": _split(whole, pl.UInt128, count * 2).gather_every(2, 1),
-        },
-        schema=_SCHEMA,
+    whole = pl.Series([b"".join(records for _, records in parts)], dtype=pl.Binary)
+    halves = whole.bin.reinterpret(dtype=pl.Array(pl.UInt128, 2 * sum(counts)), endianness="big").explode()
+    first = pl.DataFrame(
+        {"first": [first for first, _ in parts], "count": counts}, schema_overrides={"first": pl.UInt32}
     )
+    head, half = pl.col("head"), pl.col("half")
+    frame = halves.to_frame("half").select(half.gather_every(2).alias("head"), half.gather_every(2, 1).alias("value"))
+    upper, lower = (head // 2**64).cast(pl.UInt64), head.cast(pl.UInt64, wrap_numerical=True)
+    fields = frame.select(upper.alias("upper"), (lower % 2**40).cast(pl.Int64).alias("extra"), "value").hstack(
+        first.select(pl.col("first").repeat_by("count").explode())
+    )
+    index, field = pl.col("upper") // 2**32, (pl.col("upper") % 2**32).cast(pl.Int64)
+    return fields.select(
+        (index.cast(pl.UInt32) + pl.col("first")).alias("row"),
+        (field // 2**24).alias("emode"),
+        (field // 2**16 % 2**8).alias("reserve_id"),
+        (field // 2**8 % 2**8).alias("side"),
+        "extra",
+        "value",
+    ).match_to_schema(_SCHEMA)
 
 
 def encode_record(index: int, emode: int, reserve_id: int, side: int, extra: int, value: int) -> bytes:
@@ -59,8 +69,3 @@ _SCHEMA: Final = pl.Schema(
         "value": pl.UInt128,
     }
 )
-
-
-def _split(whole: pl.Series, dtype: type[pl.DataType], count: int) -> pl.Series:
-    """Cut one binary value into ``count`` big-endian integers."""
-    return whole.bin.reinterpret(dtype=pl.Array(dtype, count), endianness="big").explode()

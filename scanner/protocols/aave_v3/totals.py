@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from scanner.beside import beside
 from scanner.chain.interface import Reader
 from scanner.exact import sum_by
 from scanner.protocols.aave_v3.amounts import leg_amounts
@@ -31,8 +32,10 @@ def debt_totals(chain: Reader, detail: AaveDetail, positions: Positions) -> Sequ
     stable = [(reserve, reserve.stoken) for reserve in detail.reserves if reserve.stoken]
     calls = [TOKEN.call(reserve.vtoken, "scaledTotalSupply") for reserve in detail.reserves]
     calls += [STABLE_DEBT_TOKEN.call(token, "totalSupply") for _, token in stable]
-    answers = chain.call(calls)
-    read = _sums(positions.state.filter(pl.col("side") == DEBT), "scaled")
+    asked = beside(lambda: chain.call(calls))
+    legs = positions.state.select("reserve_id", "side", "scaled")
+    read = _sums(legs.filter(pl.col("side") == DEBT), "scaled")
+    answers = asked.result()
     totals = [
         ReserveTotal(
             reserve=reserve.key,

@@ -51,6 +51,7 @@ _IDS: Final = 128
 _SAFE: Final = 2.0**126
 _LARGEST: Final = _SAFE / (2 * _IDS * 2**16)
 """Value up to which an account's legs, weighted with 16-bit thresholds, sum to less than 2^126."""
+_ZERO: Final = pl.Series([0], dtype=pl.Int128)
 _BPS: Final = pl.Series([BPS], dtype=pl.Int128)
 _HALF_BPS: Final = pl.Series([BPS // 2], dtype=pl.Int128)
 
@@ -97,12 +98,10 @@ def health_of(legs: pl.DataFrame, positions: Positions, detail: AaveDetail, answ
     row, height = legs["row"], positions.accounts.height
     unpriced = _marked(row.filter(value.is_null()), height) | _mode_unpriced(row, positions, detail, answers)
     owes = _marked(row.filter(is_debt & (legs["scaled"] > 0)), height)
-    backing, debt = legs["counts"].arg_true(), is_debt.arg_true()
     value = value.fill_null(0) if value.null_count() else value
-    held = value.gather(backing)
-    counted = held * legs["threshold_bps"].gather(backing).cast(pl.Int128)
-    collateral, weighted = _sums_per_row(row.gather(backing), height, held, counted)
-    (owed,) = _sums_per_row(row.gather(debt), height, value.gather(debt))
+    held = value.zip_with(legs["counts"], _ZERO)
+    counted = held * legs["threshold_bps"].cast(pl.Int128)
+    collateral, weighted, owed = run_sums(run_ends(row, height), held, counted, value.zip_with(is_debt, _ZERO))
     has_debt = owes.zip_with(unpriced, owed > 0)
     text, number, below_one = _health_factors(collateral, weighted, owed, detail)
     frame = pl.DataFrame(
@@ -149,11 +148,6 @@ def _values(legs: pl.DataFrame, price: pl.Series, detail: AaveDetail) -> pl.Seri
     if isinstance(largest, int) and largest >= _LARGEST:
         raise OverflowError(f"a leg is worth {largest} base units: too large to sum")
     return value
-
-
-def _sums_per_row(row: pl.Series, height: int, *columns: pl.Series) -> list[pl.Series]:
-    """Sum columns of ascending rows 0..height-1."""
-    return run_sums(run_ends(row, height), *columns)
 
 
 def _marked(rows: pl.Series, height: int) -> pl.Series:

@@ -25,19 +25,19 @@ def test_records_are_read_as_written() -> None:
         for _ in range(500)
     ]
 
-    frame = parse_records(b"".join(encode_record(*row) for row in rows), 1000)
+    frame = parse_records([(1000, b"".join(encode_record(*row) for row in rows))])
 
     assert frame.rows() == [(index + 1000, *rest) for index, *rest in rows]
 
 
 def test_a_value_beyond_128_bits_leaves_a_marker() -> None:
-    frame = parse_records(encode_record(3, 0, 127, 1, 0, 2**128), 0)
+    frame = parse_records([(0, encode_record(3, 0, 127, 1, 0, 2**128))])
 
     assert frame.select("side", "value").rows() == [(OVERSIZE | 1, 0)]
 
 
 def test_no_records_are_an_empty_frame_of_the_same_shape() -> None:
-    assert parse_records(b"", 0).schema == parse_records(bytes(32), 0).schema
+    assert parse_records([(0, b"")]).schema == parse_records([(0, bytes(32))]).schema
 
 
 def test_the_header_lists_tokens_by_id_with_holes() -> None:
