@@ -27,7 +27,7 @@ demo: $(VENV)/.installed ## the whole pipeline on a recorded block: no node, no 
 	@$(BIN)/liqbands demo
 
 test: $(VENV)/.installed-dev ## every test, on real contracts and a real local node
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not soak"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not soak"
 
 check: $(VENV)/.installed-dev ## format, lint, strict types, import rules, docs
 	$(BIN)/ruff format --check .
@@ -43,8 +43,8 @@ format: $(VENV)/.installed-dev ## put the code in order
 bench: $(VENV)/.installed-dev ## speed against peers, all in one run
 	$(BIN)/python -m benchmarks
 
-soak: $(VENV)/.installed-dev ## long runs
-	$(BIN)/python -m pytest -m soak
+soak: $(VENV)/.installed-dev ## long runs: other seeds, every trigger, more kills
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m soak
 
 clean: ## remove what make installed here
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

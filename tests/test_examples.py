@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from scanner import scan
 from scanner.cli.commands import DEMO
+from scanner.export.documents import scan_document
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -47,8 +49,8 @@ def test_scan_to_frames() -> None:
     assert len(lines) == 7
     assert "ETH at $2,100.00" in lines[0]
     assert re.fullmatch(r"down to \$1,890\.00: \d+ accounts, \$[\d,]+ seizable", lines[-1])
-    accounts = json.loads(run(BIN / "liqbands", "demo", "--format", "json").stdout)
-    (eth,) = [factor for factor in accounts["factors"] if factor["factor"] == "ETH"]
+    document = scan_document(scan(replay=DEMO, verify="none", extent="factor", factor="ETH"))
+    (eth,) = [factor for factor in document["factors"] if factor["factor"] == "ETH"]
     falls = [band for band in eth["bands"] if band["direction"] == "down" and band["lower_price_usd"] >= 1_890]
     assert sum(band["account_count"] for band in falls) == int(lines[-1].split()[3])
 

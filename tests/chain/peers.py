@@ -118,7 +118,7 @@ class Peer:
     def _contract(self, address: str, abi: list[dict[str, Any]]) -> Any:
         return self.web3.eth.contract(self.web3.to_checksum_address(address), abi=abi)
 
-    def _aggregate(self, calls: Sequence[tuple[str, str]]) -> list[tuple[bool, bytes]]:
+    def _aggregate(self, calls: Sequence[tuple[str, str | bytes]]) -> list[tuple[bool, bytes]]:
         """Make many calls by Multicall3's code, which web3.py puts on the chain for the length of a call."""
         multicall = self._contract(MULTICALL3, _MULTICALL3_ABI)
         override = {multicall.address: {"code": self._code}}
@@ -130,8 +130,8 @@ class Peer:
 
     def account_data(self, accounts: Sequence[str]) -> dict[str, Data | None]:
         """Ask the pool for each account's data; None where it reverts. Keys as they were given."""
-        ask = self.pool.functions.getUserAccountData
-        calls = [(self.pool.address, ask(Web3.to_checksum_address(a))._encode_transaction_data()) for a in accounts]
+        asked = Web3.keccak(text="getUserAccountData(address)")[:4]
+        calls = [(self.pool.address, asked + self.web3.codec.encode(["address"], [a])) for a in accounts]
         answers = self._aggregate(calls)
         return {a: _data(answer) if fine else None for a, (fine, answer) in zip(accounts, answers, strict=True)}
 

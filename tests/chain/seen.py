@@ -21,7 +21,7 @@ from scanner.protocols.aave_v3.protocol import AaveV3
 from scanner.results import ScanResult
 from scanner.risk.pricing import OracleGraph
 from tests.chain.loops import Loop
-from tests.chain.stubs import Path, Prober
+from tests.chain.stubs import HEALTHY, Path, Prober
 
 __all__ = ["STABLES", "Seen", "Trigger", "look", "spread"]
 
@@ -61,7 +61,9 @@ class Seen:
     graph: OracleGraph
     prices: Mapping[str, int]  # today's, by price key
     collateral: Mapping[str, Sequence[Leg]]
+    index: pathlib.Path
     paths: Mapping[str, Path] = field(default_factory=dict)
+    _solvent: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.paths = {**dict(self._factors()), **dict(self._reserves())}
@@ -137,6 +139,14 @@ class Seen:
 
         return at
 
+    def solvent(self, path: str) -> list[str]:
+        """List the accounts that the pool itself calls healthy at today's answers, by the feeds of a path."""
+        if path not in self._solvent:
+            everybody, start = self.result.frames["accounts"]["position"].to_list(), self.paths[path].start
+            said = self.prober.ask(self.paths[path], everybody, [(i, start) for i in range(len(everybody))]).verdicts
+            self._solvent[path] = [who for who, verdict in zip(everybody, said, strict=True) if verdict == HEALTHY]
+        return self._solvent[path]
+
     def in_emode(self) -> set[str]:
         """Give the accounts that are in an e-mode."""
         accounts = self.result.frames["accounts"]
@@ -173,7 +183,7 @@ def look(
     prober = Prober(market, toolchain, hidden)
     assert (result.snapshot.block_number, result.snapshot.block_timestamp) == (prober.block, prober.timestamp)
     graph, prices, collateral = _collateral(market, result.frames["accounts"]["position"].to_list())
-    return Seen(market, prober, result, stables, loops, graph, prices, collateral)
+    return Seen(market, prober, result, stables, loops, graph, prices, collateral, index)
 
 
 def _collateral(

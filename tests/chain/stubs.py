@@ -44,15 +44,15 @@ contract Stub {
 /// Asks the pool for account data at one answer after the other.
 contract Prober {
     /// Feeds move in one ratio: feed j answers floor(starts[j] * moving / starts[0]). Held feeds answer `held`.
-    /// A probe is sixteen bytes: account index (4), moving (12). Gives the time, and four bytes a probe: a verdict
-    /// (0: HF >= 1, 1: HF < 1, 2: the pool reverts), a zero, the average liquidation threshold (2).
+    /// An account is twenty bytes, a probe sixteen: account index (4), moving (12). Gives the time, and four bytes a
+    /// probe: a verdict (0: HF >= 1, 1: HF < 1, 2: the pool reverts), a zero, the average liquidation threshold (2).
     function probe(
         address pool,
         address[] calldata feeds,
         uint256[] calldata starts,
         address[] calldata holders,
         int256[] calldata held,
-        address[] calldata accounts,
+        bytes calldata accounts,
         bytes calldata probes
     ) external returns (uint256, bytes memory seen) {
         for (uint256 j = 0; j < holders.length; j++) Stub(holders[j]).set(held[j]);
@@ -66,7 +66,10 @@ contract Prober {
                 for (uint256 j = 0; j < feeds.length; j++) Stub(feeds[j]).set(int256(starts[j] * moving / starts[0]));
                 last = moving;
             }
-            uint256 verdict = _ask(pool, accounts[word >> 96]);
+            require((word >> 96) < accounts.length / 20);
+            address account;
+            assembly { account := shr(96, calldataload(add(accounts.offset, mul(shr(96, word), 20)))) }
+            uint256 verdict = _ask(pool, account);
             assembly { mstore(add(add(seen, 32), mul(i, 4)), shl(224, verdict)) }
         }
         return (block.timestamp, seen);
@@ -92,7 +95,7 @@ HEALTHY, BELOW, REVERTED = 0, 1, 2
 AT = "0x6c697162616e6473207072696365207374756200000000000000000000000000"
 PROBER = "0x" + keccak(text="liqbands prober")[12:].hex()
 MOST = 20_000  # probes in one eth_call
-ARGUMENTS = ("address", "address[]", "uint256[]", "address[]", "int256[]", "address[]", "bytes")
+ARGUMENTS = ("address", "address[]", "uint256[]", "address[]", "int256[]", "bytes", "bytes")
 
 
 @dataclass(frozen=True)
@@ -142,10 +145,10 @@ class Prober:
         """Ask for accounts (by index) at values of the moving answer."""
         held = {address: answer for address, answer in self._held.items() if address not in path.feeds}
         overrides = {**dict.fromkeys(held, self._stub), **path.overrides, PROBER: self._prober}
-        seen = b""
+        names, seen = b"".join(bytes.fromhex(account[2:]) for account in accounts), b""
         for first in range(0, len(probes), MOST):
             packed = b"".join((i << 96 | moving).to_bytes(16) for i, moving in probes[first : first + MOST])
-            given = (list(path.feeds), list(path.feeds.values()), list(held), list(held.values()), accounts, packed)
+            given = (list(path.feeds), list(path.feeds.values()), list(held), list(held.values()), names, packed)
             data = selector(f"probe({','.join(ARGUMENTS)})") + encode(ARGUMENTS, (self._market.pool, *given))
             call = {"from": PROBER, "to": PROBER, "data": "0x" + data.hex(), "gas": hex(10**12)}
             raw = self._market.anvil.rpc("eth_call", call, hex(self.block), overrides)

@@ -150,12 +150,14 @@ def test_an_account_of_30_may_owe_at_both_rates(acted: Acted) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_does_the_same_on_another_node(toolchain: Toolchain, kind: Kind) -> None:
     outcomes = []
-    for seed in (5, 5, 6):
+    for seeds in ((5,), (5, 6)):
         with Anvil(toolchain.anvil) as anvil:
             market = deploy_market(anvil, kind, toolchain=toolchain)
             populate(market, 150)
-            summary = act(market, seed, each=2)
-            outcomes.append((anvil.rpc("eth_getBlockByNumber", "latest", False)["stateRoot"], summary))
+            for seed in seeds:
+                before, summary = market.snapshot(), act(market, seed, each=2)
+                outcomes.append((anvil.rpc("eth_getBlockByNumber", "latest", False)["stateRoot"], summary))
+                market.revert(before)
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][0] != outcomes[2][0]
     assert outcomes[0][1].newcomers != outcomes[2][1].newcomers

@@ -80,14 +80,6 @@ def below(seen: Seen, factor: str, asked: Sequence[tuple[str, int]]) -> list[str
     return [account for account, verdict in zip(accounts, verdicts, strict=True) if verdict == BELOW]
 
 
-def solvent(seen: Seen, factor: str) -> list[str]:
-    """List the accounts that the pool itself calls healthy at today's answers."""
-    everybody = seen.result.frames["accounts"]["position"].to_list()
-    path = seen.paths[factor]
-    today = seen.prober.ask(path, everybody, [(i, path.start) for i in range(len(everybody))]).verdicts
-    return [account for account, verdict in zip(everybody, today, strict=True) if verdict == HEALTHY]
-
-
 @dataclass
 class Judge:
     """Compares running totals of one factor and direction with the pool."""
@@ -99,7 +91,7 @@ class Judge:
     def __post_init__(self) -> None:
         result = result_for(self.seen, self.factor)
         self.known = triggers(result, self.factor, self.direction)
-        self.solvent = solvent(self.seen, self.factor)
+        self.solvent = self.seen.solvent(self.factor)
         self.broken: dict[int, set[str]] = {}  # by answer
 
     def check(self, edge: Fraction, total: int) -> int:
@@ -162,12 +154,14 @@ def test_edges_at_and_half_a_unit_beside_a_trigger(seen: Seen, direction: str) -
     result = scanner.scan(
         rpc_urls=[seen.market.anvil.url],
         markets=[seen.market.root],
-        only=seen.result.frames["accounts"]["position"].to_list(),
+        from_block=seen.market.first_block,
+        index_file=seen.index,
         verify="none",
         extent="factor",
         factor="ETH",
         bands=",".join(f"{float(edge / 10**8):.9f}" for edge in outwards),
     )
+    assert result.frames["accounts"]["position"].equals(seen.result.frames["accounts"]["position"])
     totals = bands_of(result, "ETH", direction)["cumulative_account_count"].to_list()
     back = [judge.check(edge, total) for edge, total in zip(outwards, totals, strict=False)]
     assert len(back) >= len(wanted) == 9

@@ -190,9 +190,9 @@ def test_accounts_as_tables(recording: Path, tmp_path: Path, capfd: Capture) -> 
     assert isinstance(nested.schema["collateral"], pl.List)
 
 
-def test_account_shows_the_contracts_answer_beside(chain: Chain, at: list[str]) -> None:
+def test_account_shows_the_contracts_answer_beside(chain: Chain, at: list[str], capfd: Capture) -> None:
     drawn = program("account", chain.account, *at)
-    outcome = program("account", chain.account.upper().replace("0X", "0x"), *at, "--format", "json")
+    outcome = invoke(capfd, "account", chain.account.upper().replace("0X", "0x"), *at, "--format", "json")
 
     assert (drawn.code, outcome.code) == (0, 0)
     assert "\x1b" not in drawn.out
@@ -204,8 +204,8 @@ def test_account_shows_the_contracts_answer_beside(chain: Chain, at: list[str]) 
     assert {leg["symbol"] for leg in document["account"]["collateral"]} <= {"WETH", "wstETH"}
 
 
-def test_index_finds_and_lists(chain: Chain, at: list[str]) -> None:
-    found, listed = program("index", *at), program("index", *at, "--export", "-")
+def test_index_finds_and_lists(chain: Chain, at: list[str], capfd: Capture) -> None:
+    found, listed = program("index", *at), invoke(capfd, "index", *at, "--export", "-")
 
     assert (found.code, found.err, listed.code, listed.err) == (0, "", 0, "")
     assert re.search(r"accounts +without debt", found.out)

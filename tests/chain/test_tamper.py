@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ import scanner
 from scanner.chain.recording import Recording, load
 from scanner.chain.replay import ReplayReader
 from scanner.devchain import Anvil, DevMarket
+from scanner.devchain.market import Kind
 from scanner.devchain.toolchain import Toolchain
 from scanner.protocols.aave_v3.detail import AaveDetail
 from scanner.protocols.aave_v3.protocol import AaveV3
@@ -86,22 +88,31 @@ class Recorded:
         return said is not None and said[2] != ref.MAX_UINT and self.id(key) in getattr(account, side)
 
 
-@pytest.fixture(scope="module", params=["3.6", "3.0"])
-def recorded(
-    request: pytest.FixtureRequest, toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory
-) -> Recorded:
-    folder = tmp_path_factory.mktemp("tamper")
-    with Anvil(toolchain.anvil) as anvil:
-        market = small_market(anvil, toolchain, request.param, BORROWERS)
-        scanner.scan(
-            rpc_urls=[anvil.url],
-            markets=[market.root],
-            index_file=folder / "index.sqlite",
-            verify="all",
-            extent="factor",
-            record=folder / "fine.rec",
-        )
-    return Recorded(folder / "fine.rec", market, read_world(folder / "fine.rec", market.root))
+@pytest.fixture(scope="module")
+def recorded_of(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Recorded]:
+    """Give a function that records a kind of market, once each."""
+
+    @cache
+    def make(kind: Kind) -> Recorded:
+        folder = tmp_path_factory.mktemp("tamper")
+        with Anvil(toolchain.anvil) as anvil:
+            market = small_market(anvil, toolchain, kind, BORROWERS)
+            scanner.scan(
+                rpc_urls=[anvil.url],
+                markets=[market.root],
+                index_file=folder / "index.sqlite",
+                verify="all",
+                extent="factor",
+                record=folder / "fine.rec",
+            )
+        return Recorded(folder / "fine.rec", market, read_world(folder / "fine.rec", market.root))
+
+    return make
+
+
+@pytest.fixture(params=["3.6", "3.0"])
+def recorded(request: pytest.FixtureRequest, recorded_of: Callable[[Kind], Recorded]) -> Recorded:
+    return recorded_of(request.param)
 
 
 def read_world(path: Path, root: str) -> World:

@@ -32,10 +32,18 @@ def assert_golden(name: str, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, f"{path.name} differs; if that is meant: UPDATE_GOLDEN=1"
 
 
-def test_the_heatmap_is_the_golden_one_and_says_that_it_is_recorded(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[bytes], float]:
+    """Give what ``liqbands demo`` does, and the seconds that it took."""
     begun = time.monotonic()
-    done = liqbands("demo", folder=tmp_path)
-    spent = time.monotonic() - begun
+    done = liqbands("demo", folder=tmp_path_factory.mktemp("demo"))
+    return done, time.monotonic() - begun
+
+
+def test_the_heatmap_is_the_golden_one_and_says_that_it_is_recorded(
+    drawn: tuple[subprocess.CompletedProcess[bytes], float],
+) -> None:
+    done, spent = drawn
 
     assert done.returncode == 0, done.stderr
     assert b"recorded block of a local market" in done.stderr
@@ -46,8 +54,8 @@ def test_the_heatmap_is_the_golden_one_and_says_that_it_is_recorded(tmp_path: Pa
     assert spent < 15  # five seconds on an idle machine
 
 
-def test_a_dense_band_is_where_it_should_be(tmp_path: Path) -> None:
-    text = liqbands("demo", folder=tmp_path).stdout.decode()
+def test_a_dense_band_is_where_it_should_be(drawn: tuple[subprocess.CompletedProcess[bytes], float]) -> None:
+    text = drawn[0].stdout.decode()
     (row,) = [line for line in text.splitlines() if re.search(r"50 %\s+\$", line)]
     low, high = (float(price.replace(",", "")) for price in re.findall(r"\$([\d,]+\.\d\d)", row)[:2])
     assert 1_781 <= low < high <= 1_863

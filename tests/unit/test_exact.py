@@ -17,13 +17,13 @@ sizes = st.one_of(
     st.integers(0, 1000),
     st.sampled_from([10**27, 10**27 - 1, 10**18, 10**38, LIMIT - 1, 2**126, 2**85, 2**86]),
 )
-FUNCTIONS = [
-    (exact.mul_div_down, units.mul_div_down),
-    (exact.mul_div_up, units.mul_div_up),
-    (exact.mul_div_half_up, units.mul_div_half_up),
-    (lambda a, b, d: exact.mul_div_either(a, b, d, alike(a, up=True)), units.mul_div_up),
-    (lambda a, b, d: exact.mul_div_either(a, b, d, alike(a, up=False)), units.mul_div_down),
-]
+FUNCTIONS = {
+    "down": (exact.mul_div_down, units.mul_div_down),
+    "up": (exact.mul_div_up, units.mul_div_up),
+    "half up": (exact.mul_div_half_up, units.mul_div_half_up),
+    "either, up": (lambda a, b, d: exact.mul_div_either(a, b, d, alike(a, up=True)), units.mul_div_up),
+    "either, down": (lambda a, b, d: exact.mul_div_either(a, b, d, alike(a, up=False)), units.mul_div_down),
+}
 
 
 def alike(a: pl.Series, *, up: bool) -> pl.Series:
@@ -34,34 +34,34 @@ def column(values: list[int | None]) -> pl.Series:
     return pl.Series("x", values, dtype=pl.Int128)
 
 
-@pytest.mark.parametrize(("ours", "judge"), FUNCTIONS)
 @settings(max_examples=300, deadline=None)
 @given(rows=st.lists(st.tuples(sizes, sizes, sizes.map(lambda d: d or 1)), min_size=1, max_size=20))
-def test_quotients_equal_python_integers(ours, judge, rows: list[tuple[int, int, int]]) -> None:
-    fitting = [(a, b, d) for a, b, d in rows if judge(a, b, d) < LIMIT]
+def test_quotients_equal_python_integers(rows: list[tuple[int, int, int]]) -> None:
+    for name, (ours, judge) in FUNCTIONS.items():
+        fitting = [(a, b, d) for a, b, d in rows if judge(a, b, d) < LIMIT]
 
-    result = ours(*(column([row[i] for row in fitting]) for i in range(3)))
+        result = ours(*(column([row[i] for row in fitting]) for i in range(3)))
 
-    assert result.to_list() == [judge(*row) for row in fitting]
+        assert result.to_list() == [judge(*row) for row in fitting], name
 
 
-@pytest.mark.parametrize(("ours", "judge"), FUNCTIONS)
 @settings(max_examples=300, deadline=None)
 @given(q=st.integers(LIMIT - 10**6, LIMIT - 2), d=sizes.map(lambda d: d or 1), r=st.integers(-2, 2), b=sizes)
-def test_results_next_to_the_limit(ours, judge, q: int, d: int, r: int, b: int) -> None:
+def test_results_next_to_the_limit(q: int, d: int, r: int, b: int) -> None:
     b = b or 1
     a = (q * d + r) // b
     if not 0 <= a < LIMIT:
         a, b = q, d
-    if judge(a, b, d) >= LIMIT:
-        with pytest.raises(OverflowError):
-            ours(column([a]), b, d)
-    else:
-        assert ours(column([a]), b, d).to_list() == [judge(a, b, d)]
+    for name, (ours, judge) in FUNCTIONS.items():
+        if judge(a, b, d) >= LIMIT:
+            with pytest.raises(OverflowError):
+                ours(column([a]), b, d)
+        else:
+            assert ours(column([a]), b, d).to_list() == [judge(a, b, d)], name
 
 
 @pytest.mark.parametrize("bits", [84, 85, 86, 87, 90, 100, 120])
-@pytest.mark.parametrize(("ours", "judge"), FUNCTIONS)
+@pytest.mark.parametrize(("ours", "judge"), FUNCTIONS.values(), ids=list(FUNCTIONS))
 def test_exact_multiples_and_halves_around_the_guard(ours, judge, bits: int) -> None:
     quotients = [2**bits + k for k in range(-50, 50)]
     divisor = 10**27

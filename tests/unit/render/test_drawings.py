@@ -52,8 +52,9 @@ CASES = [
 
 @pytest.mark.parametrize(("make", "result"), CASES)
 def test_no_line_wraps_at_any_width(make: Callable[[ScanResult], Drawing], result: ScanResult) -> None:
+    drawing = make(result)
     for width in [*range(60, 90), *range(90, 251, 7), 250]:
-        lines = draw(make(result), width).splitlines()
+        lines = draw(drawing, width).splitlines()
         assert max(cell_len(line) for line in lines) <= width
         assert not [line for line in lines if line != line.rstrip()]
 
