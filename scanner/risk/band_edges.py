@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
@@ -11,7 +11,7 @@ from typing import Final, Literal
 from scanner.errors import ConfigError
 from scanner.units import BPS
 
-__all__ = ["DEPTH_BPS", "MOST_BANDS", "BandEdges", "BandSpec", "Reference", "band_edges", "parse_bands"]
+__all__ = ["DEPTH_BPS", "MOST_BANDS", "BandEdges", "BandSpec", "Reference", "band_edges", "parse_bands", "start_usd"]
 
 DEPTH_BPS: Final = 5000
 """How far bands go from today's price by default; one more band on each side holds the rest."""
@@ -43,9 +43,9 @@ class BandSpec:
 
 @dataclass(frozen=True)
 class BandEdges:
-    """Edges from today's answer outwards, in one direction.
+    """Edges from today's price outwards, in one direction.
 
-    ``answers`` are exact and start with the reference answer; ``bps`` their signed moves (None for price edges). The
+    ``answers`` are exact and start with today's price; ``bps`` their signed moves (None for price edges). The
     band after the last edge is open.
     """
 
@@ -88,8 +88,24 @@ def parse_bands(text: str) -> BandSpec:
     raise ConfigError(f"--bands {text}: give a step (1% or 25usd) or prices in dollars (1600,1700,1800)")
 
 
-def band_edges(spec: BandSpec, reference: Reference, direction: Direction, depth_bps: int = DEPTH_BPS) -> BandEdges:
-    """Lay the edges of one direction; raises ConfigError when there would be more than MOST_BANDS."""
+def start_usd(references: Iterable[Reference], direction: Direction) -> Fraction:
+    """Give the price from which bands in dollars are laid: of feeds that differ, the outermost, so none is left out."""
+    prices = [reference.answer * reference.usd_per_unit for reference in references]
+    return max(prices) if direction == "down" else min(prices)
+
+
+def band_edges(
+    spec: BandSpec,
+    reference: Reference,
+    direction: Direction,
+    depth_bps: int = DEPTH_BPS,
+    start: Fraction | None = None,
+) -> BandEdges:
+    """Lay the edges of one direction; raises ConfigError when there would be more than MOST_BANDS.
+
+    Basis points count from the reference's answer. Edges in dollars are the same for all references: they are laid from
+    ``start`` dollars (``start_usd``), or from the reference's own price.
+    """
     sign = -1 if direction == "down" else 1
     spot = Fraction(reference.answer)
     if spec.step_bps is not None:
@@ -97,13 +113,13 @@ def band_edges(spec: BandSpec, reference: Reference, direction: Direction, depth
         moves = [*range(0, depth_bps, spec.step_bps), depth_bps]
         edges = tuple(spot * (BPS + sign * move) / BPS for move in moves)
         return BandEdges(direction, edges, tuple(sign * move for move in moves))
-    price = spot * reference.usd_per_unit
+    price = spot * reference.usd_per_unit if start is None else start
     if spec.step_usd is not None:
         prices = _price_steps(price, spec.step_usd, sign, price * depth_bps / BPS)
     else:
         beyond = [p for p in spec.prices_usd if (p - price) * sign > 0]
         prices = beyond if sign > 0 else beyond[::-1]
-    return BandEdges(direction, (spot, *(p / reference.usd_per_unit for p in prices)), None)
+    return BandEdges(direction, tuple(p / reference.usd_per_unit for p in (price, *prices)), None)
 
 
 def _price_steps(price: Fraction, step: Fraction, sign: int, depth: Fraction) -> Sequence[Fraction]:

@@ -14,7 +14,7 @@ import polars as pl
 from scanner.errors import ConfigError
 from scanner.exact import ratio
 from scanner.frames import BANDS, BANDS_BY, conform
-from scanner.risk.band_edges import DEPTH_BPS, BandEdges, BandSpec, Direction, Reference, band_edges
+from scanner.risk.band_edges import DEPTH_BPS, BandEdges, BandSpec, Direction, Reference, band_edges, start_usd
 from scanner.units import BPS
 
 __all__ = ["BY", "bands", "bands_by", "in_bands"]
@@ -30,12 +30,15 @@ def in_bands(
 ) -> pl.DataFrame:
     """Add ``band`` (1 is nearest to today's price) to ``impacts`` of one factor.
 
-    ``references`` maps each market id to the reference feed of the factor there: every market is cut at the edges of
-    its own feed. Triggers beyond the last edge are in one more band.
+    ``references`` maps each market id to the reference feed of the factor there: every market is cut at the same moves
+    of its own feed, or at the same prices where edges are in dollars. Triggers beyond the last edge are in one more
+    band.
     """
     parts = []
-    for (market, direction), part in impacts.partition_by(["market_id", "direction"], as_dict=True).items():
-        edges = band_edges(spec, references[str(market)], _direction(direction), depth_bps)
+    for (market, name), part in impacts.partition_by(["market_id", "direction"], as_dict=True).items():
+        direction = _direction(name)
+        start = start_usd(references.values(), direction)
+        edges = band_edges(spec, references[str(market)], direction, depth_bps, start)
         parts.append(part.with_columns(_band_of(part["answer"], edges).alias("band")))
     empty = impacts.clear().with_columns(pl.lit(0, pl.Int64).alias("band"))
     return pl.concat([empty, *parts]) if parts else empty
@@ -51,13 +54,17 @@ def bands(
     """Sum up ``impacts`` of one factor per band, empty bands included. Gives frame BANDS.
 
     The last band of falls goes down to zero; that of rises, present where something is in it, up to the highest
-    trigger. Prices are those of the first market's reference feed. Raises ConfigError without a reference.
+    trigger. Bands in basis points
+    show the prices of the first market's reference feed. Raises ConfigError without a reference.
     """
     if not references:
         raise ConfigError(f"factor {factor!r} has no reference feed")
     reference = next(iter(references.values()))
     placed = in_bands(impacts, spec, references, depth_bps)
-    rows = pl.concat([_rows(placed, band_edges(spec, reference, d, depth_bps), references) for d in _DIRECTIONS])
+    starts = {direction: start_usd(references.values(), direction) for direction in _DIRECTIONS}
+    rows = pl.concat(
+        [_rows(placed, band_edges(spec, reference, d, depth_bps, starts[d]), references) for d in _DIRECTIONS]
+    )
     sums = (
         placed.sort("position", maintain_order=True)
         .group_by("direction", "band")

@@ -44,8 +44,8 @@ def impacts(
 
     Takes the frames LIQUIDATION_POINTS, SEIZURES (the best call of each position on the path ``factor``), LEGS and
     MARKETS; ``inside`` are the market's price keys that the factor moves. Gives IMPACTS: every exact trigger, so two
-    rows for a position that breaks both ways, also where nothing can be seized. A market without a dollar price of its
-    quote gives none.
+    rows for a position that breaks both ways, also where nothing can be seized. In a market without a dollar price of
+    its quote positions count, their values are nothing (the scan warns of it).
     """
     shown = points.filter(
         (pl.col("factor") == factor)
@@ -58,7 +58,7 @@ def impacts(
     held = backing.group_by(POSITION_KEY).agg(value.filter(is_inside).sum().alias("at_risk"), value.sum().alias("held"))
     symbols = _symbols(legs)
     per_unit = markets.select(
-        *MARKET_KEY, (pl.col("quote_usd") / pl.col("base_unit").cast(pl.Float64)).alias("per_unit")
+        *MARKET_KEY, (pl.col("quote_usd").fill_null(0.0) / pl.col("base_unit").cast(pl.Float64)).alias("per_unit")
     )
     best = seizures.filter((pl.col("factor") == factor) & pl.col("best"))
     for side in ("collateral", "debt"):
@@ -68,7 +68,6 @@ def impacts(
     best = best.join(moved, on=[*POSITION_KEY, "collateral_reserve"], how="left", validate="m:1")
     joined = (
         shown.join(per_unit, on=MARKET_KEY, how="left", validate="m:1", maintain_order="left")
-        .filter(pl.col("per_unit").is_not_null())
         .join(held, on=POSITION_KEY, how="left", validate="m:1", maintain_order="left")
         .join(best, on=[*POSITION_KEY, "direction"], how="left", validate="1:1", maintain_order="left")
     )

@@ -112,6 +112,25 @@ def test_markets_of_one_factor_are_cut_at_their_own_feeds() -> None:
     assert table.filter(pl.col("band") == 1)["account_count"].to_list() == [2, 0]
 
 
+@pytest.mark.parametrize("text", ["1600,1850,1995,2200", "100usd", "7usd"])
+@pytest.mark.parametrize("other", [1_500, 1_990, 2_100, 2_400])
+def test_bands_in_dollars_hold_the_triggers_of_their_prices_in_every_market(text: str, other: int) -> None:
+    references = {**REFERENCE, "0xother": Reference(other * 10**18, Fraction(1, 10**18))}
+    rng = random.Random(other)
+    rows = [impact(rng.randrange(10**11, REFERENCE[MARKET].answer)) for _ in range(40)]
+    rows += [impact(rng.randrange(10**21, other * 10**18), market_id="0xother") for _ in range(40)]
+    rows += [impact(rng.randrange(REFERENCE[MARKET].answer, 3 * 10**11), "up") for _ in range(40)]
+    rows += [impact(rng.randrange(other * 10**18, 3 * 10**21), "up", market_id="0xother") for _ in range(40)]
+    table = bands("ETH", frame(*rows), parse_bands(text), references)
+    assert table["account_count"].sum() == len(rows)
+    for band in table.iter_rows(named=True):
+        low, high = band["lower_price_usd"], band["upper_price_usd"]
+        prices = [float(r["answer"] * references[r["market_id"]].usd_per_unit) for r in rows]
+        mine = [p for r, p in zip(rows, prices, strict=True) if r["direction"] == band["direction"]]
+        held = sum(low <= p < high if band["direction"] == "down" else low < p <= high for p in mine)
+        assert band["account_count"] == held, band
+
+
 def test_no_positions_give_empty_bands() -> None:
     table = bands("ETH", frame(), parse_bands("1%"), REFERENCE)
     assert table.filter(pl.col("direction") == "down").height == 51
@@ -280,4 +299,6 @@ def test_impacts_split_what_is_seized_inside_beside_and_blocked() -> None:
     assert twins["asset"].to_list() == ["WETH 0x0abc", "WETH 0x1abc", "WETH 0x1abc", "WETH 0x0abc", None, "WETH 0x1abc"]
     assert set(twins["debt"].drop_nulls()) == {"USDC"}
     unknown = markets.with_columns(pl.lit(None, pl.Float64).alias("quote_usd"))
-    assert impacts("ETH", {"0"}, points, seizures, legs, unknown).height == 0
+    blind = impacts("ETH", {"0"}, points, seizures, legs, unknown)
+    assert blind.select("position", "direction", "answer").equals(found.select("position", "direction", "answer"))
+    assert blind.select(pl.col("^.*_usd$").sum()).row(0) == (0.0,) * 5
