@@ -12,7 +12,8 @@ from benchmarks.bands import closed_bands
 from benchmarks.local_market import LocalMarket
 from benchmarks.peers import Account
 from scanner.options import ScanOptions
-from scanner.reading import MarketRead, read_market
+from scanner.protocols.interface import MarketRead
+from scanner.reading import read_market
 from scanner.results import ScanResult
 from scanner.sources import open_source
 from scanner.targets import resolve_targets

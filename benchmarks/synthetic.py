@@ -10,12 +10,11 @@ import polars as pl
 
 from benchmarks.bands import closed_bands
 from benchmarks.timing import Times, timed
-from scanner.protocols.interface import LendingProtocol, Market
-from scanner.reading import MarketRead
+from scanner.protocols.interface import Market, MarketRead
 from scanner.risk.exposures import exposures, members
 from scanner.risk.points import points
 from scanner.risk.pricing import OracleGraph
-from scanner.risk.rules import Answers, Positions
+from scanner.risk.rules import Answers, Positions, Rules
 from scanner.risk.triggers import solve_triggers
 
 __all__ = ["Arithmetic", "measure", "tiled"]
@@ -65,9 +64,9 @@ def tiled(positions: Positions, accounts: int) -> Positions:
 def measure(read: MarketRead, factor: str, accounts: int, runs: int) -> Arithmetic:
     """Time the arithmetic on ``accounts`` accounts made of those of a market."""
     positions = tiled(read.positions, accounts)
-    protocol, market, graph = read.target.protocol, read.market, read.graph
-    closed, points_found = timed(lambda: _closed(protocol, market, graph, positions, factor), runs, warm=2)
-    rules, answers = protocol.rules(market), Answers(market.answers)
+    rules, market, graph = read.rules, read.market, read.graph
+    closed, points_found = timed(lambda: _closed(rules, market, graph, positions, factor), runs, warm=2)
+    answers = Answers(market.answers)
     path = graph.factor_path(factor, market.timestamp)
     on_path = points_found.with_columns(pl.lit(0, pl.UInt32).alias("path"))
     triggers, crossings = timed(lambda: solve_triggers(rules, positions, [path], answers, on_path), 3, warm=1)
@@ -75,10 +74,8 @@ def measure(read: MarketRead, factor: str, accounts: int, runs: int) -> Arithmet
     return Arithmetic(positions.accounts.height, positions.state.height, closed, triggers, solved)
 
 
-def _closed(
-    protocol: LendingProtocol, market: Market, graph: OracleGraph, positions: Positions, factor: str
-) -> pl.DataFrame:
-    rules, answers = protocol.rules(market), Answers(market.answers)
+def _closed(rules: Rules, market: Market, graph: OracleGraph, positions: Positions, factor: str) -> pl.DataFrame:
+    answers = Answers(market.answers)
     health, legs = rules.health(positions, answers), rules.legs(positions, answers)
     moved = members(graph, market.timestamp, [factor])
     found = points(exposures(legs, moved, market.base_unit), health)

@@ -17,7 +17,10 @@ def candidates(lines: Iterable[str], within: float) -> Iterator[dict[str, Any]]:
 
     Everything is decided on the strings, which are exact integers.
     """
-    head = json.loads(next(iter(lines)))
+    first = next(iter(lines), None)
+    if first is None:
+        raise SystemExit("nothing came in: did liqbands fail?")
+    head = json.loads(first)
     if head["kind"] != "snapshot" or not head["snapshot"]["complete"]:
         raise SystemExit("the scan is incomplete: not acting on it")
     for line in lines:
@@ -49,8 +52,11 @@ def candidates(lines: Iterable[str], within: float) -> Iterator[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--within", type=float, default=2.0, help="per cent of today's price")
-    for call in candidates(iter(sys.stdin), parser.parse_args().within / 100):
-        print(json.dumps(call))
+    try:
+        for call in candidates(iter(sys.stdin), parser.parse_args().within / 100):
+            print(json.dumps(call), flush=True)
+    except BrokenPipeError:  # the consumer has seen enough
+        sys.stdout = None  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,11 @@
 # incomplete scan (4) never looks like a healthy market.
 set -euo pipefail
 
-limit=$1
+limit=${1:-}
+if ! [[ $limit =~ ^[0-9]+(\.[0-9]+)?$ ]]; then
+  echo "usage: $0 DOLLARS [options of liqbands scan]; DOLLARS is a plain number such as 500000" >&2
+  exit 2
+fi
 shift
 document=$(mktemp)
 trap 'rm -f "$document"' EXIT
@@ -23,7 +27,8 @@ document, limit = json.load(open(sys.argv[1], encoding="utf-8")), float(sys.argv
 now = document["liquidatable"]
 seizable = now["seizable_collateral_usd"]
 if seizable is None:
-    sys.exit("the market's unit of account has no known price in dollars")
+    print("what is seizable cannot be stated in dollars: an account's price or the unit of account's is unknown", file=sys.stderr)
+    sys.exit(4)
 print(f"block {document['snapshot']['block_number']}: {now['account_count']} accounts, ${seizable:,.0f} of at most ${limit:,.0f}")
 sys.exit(seizable > limit)
 CHECK

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
 
 import polars as pl
 
 from scanner.beside import beside
 from scanner.describe import Describer, quote_usd
+from scanner.errors import ConfigError, suggest
 from scanner.exact import sum_by
-from scanner.options import ScanOptions
-from scanner.protocols.interface import Market
-from scanner.reading import MarketRead
+from scanner.options import Extent, ScanOptions
+from scanner.protocols.interface import Market, MarketRead
 from scanner.risk.band_edges import Reference
 from scanner.risk.exposures import exposures, members
 from scanner.risk.points import located, points
@@ -24,10 +23,9 @@ from scanner.risk.seizures_at import seizures_at
 from scanner.risk.status import statuses
 from scanner.risk.triggers import solve_triggers
 from scanner.units import BPS
+from scanner.views import NOW
 
-__all__ = ["Assessment", "assess"]
-
-NOW: Final = "now"
+__all__ = ["Assessment", "Prepared", "assess", "prepare", "select_factor"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,6 @@ class Assessment:
     members: Mapping[str, frozenset[str]]  # price keys that each factor moves
     symbols: Mapping[str, str]  # of price keys
     references: Mapping[str, Reference]
-    main_factor: str | None
     warnings: tuple[str, ...]
 
 
@@ -74,14 +71,14 @@ class _Solved:
         """Count the positions without an exact trigger, per factor."""
         missing = self.named(self.factors.filter(~pl.col("solved")), "name")
         return [
-            f"{count} accounts have no exact trigger on {name}; skipped says why"
+            f"{count} account{'s have' if count > 1 else ' has'} no exact trigger on {name}; skipped says why"
             for name, count in missing.group_by("name", maintain_order=True).len().rows()
         ]
 
 
 @dataclass(frozen=True)
-class _Then:
-    """Positions at the time that triggers are computed for."""
+class _Valued:
+    """Positions at a time: that of the block, or the one that triggers are computed for."""
 
     rules: Rules
     positions: Positions
@@ -90,33 +87,86 @@ class _Then:
     legs: pl.DataFrame
 
 
-def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment:
-    """Compute a market's frames from its positions.
+@dataclass(frozen=True)
+class Prepared:
+    """A market whose positions have been valued: at the block, and at the time that triggers are computed for."""
 
-    Health, status and seizures now are those of the block; points, triggers and seizures at triggers are those of
-    ``timestamp``. ``options.extent`` says how many triggers are solved.
-    """
-    market, graph, positions = read.market, read.graph, read.positions
-    rules = read.target.protocol.rules(market)
-    answers = Answers(market.answers)
-    health, legs = rules.health(positions, answers), rules.legs(positions, answers)
-    seizures = _seizures_now(rules, positions, answers, health)
-    describe = Describer(market, graph, positions)
-    # polars lets other threads run: one describes what the other goes on computing with
-    described = beside(lambda: (describe.legs(legs), describe.accounts(health, statuses(health, seizures))))
-    then = _Then(rules, positions, answers, health, legs)
+    read: MarketRead
+    now: _Valued
+    then: _Valued
+    moved: Mapping[str, frozenset[str]]  # price keys that each factor moves
+
+    @property
+    def health(self) -> pl.DataFrame:
+        """Health of the positions at the block, in row order."""
+        return self.now.health
+
+    def backing(self) -> dict[str, float]:
+        """Say how much of the debt's backing, threshold-weighted collateral in dollars, moves with each factor."""
+        legs, health = self.then.legs, self.then.health
+        indebted = (health["has_debt"] & ~health["unpriced"]).gather(legs["row"])
+        legs = legs.filter(indebted & legs["liquidation_threshold"].is_not_null())
+        sums = sum_by(legs, ["price_key", "liquidation_threshold"], ["value_raw"])
+        weighted: dict[str, int] = {}
+        for key, threshold, value in sums.iter_rows():
+            weighted[key] = weighted.get(key, 0) + value * round(threshold * BPS)
+        usd = (quote_usd(self.read.market) or 1.0) / (self.read.market.base_unit * BPS)
+        return {name: usd * sum(weighted.get(key, 0) for key in keys) for name, keys in self.moved.items()}
+
+
+def prepare(read: MarketRead, timestamp: int, options: ScanOptions) -> Prepared:
+    """Value a market's positions at the block and at ``timestamp``."""
+    market, rules, graph, positions = read.market, read.rules, read.graph, read.positions
+    now = then = _valued(rules, positions, Answers(market.answers))
     if timestamp != rules.timestamp:
-        then = _at(rules.with_changes(Changes(timestamp=timestamp)), positions, graph)
+        later = rules.with_changes(Changes(timestamp=timestamp))
+        then = _valued(later, positions, Answers(graph.answers_at({}, timestamp)))
     groups = [options.factor] if options.factor is not None and options.factor in graph.groups else []
-    moved = members(graph, timestamp, [*graph.factors(), *groups])
-    main = _main_factor(then, moved)
-    chosen = [options.factor or main] if options.extent in ("points", "factor") else list(moved)
+    return Prepared(read, now, then, members(graph, timestamp, [*graph.factors(), *groups]))
+
+
+def select_factor(asked: str | None, markets: Sequence[Prepared]) -> str:
+    """Name the factor that a scan is about: the one asked for, else the one that backs most debt over all markets.
+
+    Raises ConfigError when the factor asked for is none of the scan's.
+    """
+    names = list(dict.fromkeys(name for market in markets for name in market.moved))
+    if asked is not None:
+        if asked not in names:
+            raise ConfigError(f"no price factor {asked!r} in this scan; {suggest(asked, names or ['none'])}")
+        return asked
+    backing = dict.fromkeys(sorted(names), 0.0)
+    for market in markets:
+        for name, usd in market.backing().items():
+            backing[name] += usd
+    return max(backing, key=backing.__getitem__, default="")
+
+
+def assess(prepared: Prepared, selected: str, extent: Extent) -> Assessment:
+    """Compute a market's frames.
+
+    Amounts and health are those of the block. Status and everything to do with liquidation (points, triggers, seizures)
+    are those of the time that was prepared: what interest alone breaks until then is liquidatable. ``extent`` says how
+    many triggers are solved; ``selected`` is the factor of a scan that solves only one.
+    """
+    read, then, moved = prepared.read, prepared.then, prepared.moved
+    market, graph, timestamp = read.market, read.graph, prepared.then.rules.timestamp
+    seizures = _seizures_now(then)
+    describe = Describer(market, graph, read.positions)
+    # polars lets other threads run: one describes what the other goes on computing with
+    described = beside(
+        lambda: (
+            describe.legs(prepared.now.legs),
+            describe.accounts(prepared.health, statuses(then.health, seizures)),
+        )
+    )
+    chosen = [selected] if extent in ("points", "factor") else list(moved)
     exposed = exposures(then.legs, {name: moved[name] for name in chosen if name in moved}, market.base_unit)
     closed = points(exposed, then.health)
     feeds, usd = {name: graph.members(name)[0] for name in moved}, quote_usd(market)
     references = {name: Reference(feed.answer, _per_unit(feed, usd)) for name, feed in feeds.items()}
-    solved = _solve(market, graph, then, closed, options.extent)
-    if options.extent == "points":
+    solved = _solve(market, graph, then, closed, extent)
+    if extent == "points":
         placed = _unsolved(closed, references)
     else:
         placed = located(closed, solved.factors, references, timestamp)
@@ -136,24 +186,31 @@ def assess(read: MarketRead, timestamp: int, options: ScanOptions) -> Assessment
         "liquidation_points": describe.frame(placed, "liquidation_points"),
         "triggers": describe.triggers(broken, timestamp),
         "seizures": describe.frame(pl.concat(seized), "seizures"),
-        "skipped": pl.concat([market.skipped, positions.skipped, describe.frame(solved.skipped(), "skipped")]),
+        "skipped": pl.concat([market.skipped, read.positions.skipped, describe.frame(solved.skipped(), "skipped")]),
     }
     return Assessment(
         market=market,
         frames=frames,
-        health=health,
+        health=prepared.health,
         factors={name: graph.members(name) for name in moved},
         members=moved,
         symbols=graph.symbols,
         references=references,
-        main_factor=main,
-        warnings=(*market.warnings, *graph.warnings, *solved.warnings()),
+        warnings=(*market.warnings, *_without_dollars(market), *graph.warnings, *solved.warnings()),
     )
 
 
-def _at(rules: Rules, positions: Positions, graph: OracleGraph) -> _Then:
-    answers = Answers(graph.answers_at({}, rules.timestamp))
-    return _Then(rules, positions, answers, rules.health(positions, answers), rules.legs(positions, answers))
+def _valued(rules: Rules, positions: Positions, answers: Answers) -> _Valued:
+    return _Valued(rules, positions, answers, rules.health(positions, answers), rules.legs(positions, answers))
+
+
+def _without_dollars(market: Market) -> list[str]:
+    """Warn of a market whose values nobody can state in dollars."""
+    if quote_usd(market) is not None:
+        return []
+    return [
+        f"{market.name}: its unit of account has no known price in dollars: bands count its accounts, not their values"
+    ]
 
 
 def _per_unit(feed: Feed, quote_usd: float | None) -> Fraction:
@@ -161,27 +218,14 @@ def _per_unit(feed: Feed, quote_usd: float | None) -> Fraction:
     return Fraction(quote_usd if quote_usd is not None else 1.0) / Fraction(10**feed.decimals)
 
 
-def _seizures_now(rules: Rules, positions: Positions, answers: Answers, health: pl.DataFrame) -> pl.DataFrame:
+def _seizures_now(then: _Valued) -> pl.DataFrame:
     """Give the seizures of the few positions that can be liquidated, without valuing all others again."""
-    hurt = health.filter("liquidatable")["row"]
-    seizures = rules.seizures(positions.pick(hurt), answers)
+    hurt = then.health.filter("liquidatable")["row"]
+    seizures = then.rules.seizures(then.positions.pick(hurt), then.answers)
     return seizures.with_columns(hurt.gather(seizures["row"]).alias("row"))
 
 
-def _main_factor(then: _Then, moved: Mapping[str, frozenset[str]]) -> str | None:
-    """Name the factor that backs most debt: the largest threshold-weighted collateral of accounts with debt."""
-    indebted = (then.health["has_debt"] & ~then.health["unpriced"]).gather(then.legs["row"])
-    legs = then.legs.select("price_key", "liquidation_threshold", "value_raw")
-    legs = legs.filter(indebted & legs["liquidation_threshold"].is_not_null())
-    sums = sum_by(legs, ["price_key", "liquidation_threshold"], ["value_raw"])
-    backing: dict[str, int] = {}
-    for key, threshold, value in sums.iter_rows():
-        backing[key] = backing.get(key, 0) + value * round(threshold * BPS)
-    order = {name: -sum(backing.get(key, 0) for key in keys) for name, keys in sorted(moved.items())}
-    return min(order, key=order.__getitem__, default=None)
-
-
-def _solve(market: Market, graph: OracleGraph, then: _Then, closed: pl.DataFrame, extent: str) -> _Solved:
+def _solve(market: Market, graph: OracleGraph, then: _Valued, closed: pl.DataFrame, extent: str) -> _Solved:
     """Solve the closed-form points of factors and, for the extent ``accounts``, of each reserve's own oracle answer.
 
     The extent ``points`` solves none.

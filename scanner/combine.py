@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import polars as pl
 
 from scanner.assess import Assessment
-from scanner.errors import ConfigError, suggest
 from scanner.frames import FRAMES, empty
 from scanner.options import ScanOptions
 from scanner.results import FactorInfo, MarketSummary, ScanResult, Snapshot
@@ -19,15 +18,15 @@ from scanner.risk.impacts import impacts
 __all__ = ["combine"]
 
 
-def combine(snapshot: Snapshot, parts: Sequence[tuple[Assessment, MarketSummary]], options: ScanOptions) -> ScanResult:
+def combine(
+    snapshot: Snapshot, parts: Sequence[tuple[Assessment, MarketSummary]], selected: str, options: ScanOptions
+) -> ScanResult:
     """Gather the frames of all markets and lay the bands of each factor over them.
 
-    Bands are made of exact triggers: there are none where ``options.extent`` solves none. Raises ConfigError when the
-    factor asked for is none of the scan's.
+    Bands are made of exact triggers: there are none where ``options.extent`` solves none.
     """
     assessed = [assessment for assessment, _ in parts]
     names = list(dict.fromkeys(name for assessment in assessed for name in assessment.factors))
-    selected = _selected(options.factor, assessed, names)
     frames = {
         name: pl.concat([assessment.frames[name] for assessment in assessed])
         for name in FRAMES
@@ -51,15 +50,6 @@ def combine(snapshot: Snapshot, parts: Sequence[tuple[Assessment, MarketSummary]
 def _steps(spec: BandSpec) -> BandSpec:
     """Give steps that fit any price: explicit edges and dollar steps are meant for the selected factor only."""
     return spec if spec.step_bps is not None else parse_bands("1%")
-
-
-def _selected(asked: str | None, assessed: Sequence[Assessment], names: Sequence[str]) -> str:
-    if asked is not None:
-        if asked not in names:
-            raise ConfigError(f"no price factor {asked!r} in this scan; {suggest(asked, names or ['none'])}")
-        return asked
-    main = next((a.main_factor for a in assessed if a.main_factor is not None), None)
-    return main or (names[0] if names else "")
 
 
 def _bands(

@@ -7,9 +7,11 @@ does not set.
 
 from __future__ import annotations
 
+import io
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,7 @@ __all__ = [
     "child_environment",
     "config_file",
     "data_dir",
+    "expected_chain",
     "load_file",
     "resolve_rpc_urls",
     "text_columns",
@@ -69,11 +72,35 @@ class FileConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def _dotenv() -> Mapping[str, str]:
-    if not Path(".env").is_file():
+    path = Path(".env")
+    if not path.is_file():
         return {}
-    from dotenv import dotenv_values
+    state = path.stat()
+    return _read_dotenv(path.absolute(), state.st_mtime_ns, state.st_size)
 
-    return {name: value for name, value in dotenv_values(".env").items() if value}
+
+@lru_cache(maxsize=1)
+def _read_dotenv(path: Path, changed: int, size: int) -> Mapping[str, str]:
+    """Read a file of NAME=value lines; raises ConfigError that names the line. ``changed`` and ``size`` tell versions.
+
+    python-dotenv would only log a line that it cannot read, and go on without its value.
+    """
+    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f".env, line {line}: not UTF-8 text; save the file as UTF-8 ({path})") from error
+    except OSError as error:
+        raise ConfigError(f".env cannot be read: {error.strerror or error} ({path})") from error
+    for statement in parse_stream(io.StringIO(text)):
+        if statement.error:
+            written = statement.original.string  # with the blank lines before it
+            line = statement.original.line + written[: len(written) - len(written.lstrip())].count("\n")
+            raise ConfigError(f".env, line {line}: not NAME=value; is a quotation mark missing? ({path})")
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value}
 
 
 def variable(name: str) -> str | None:
@@ -138,6 +165,8 @@ def load_file(path: Path | None) -> FileConfig:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     unknown = [key for key in content if key not in FileConfig.__struct_fields__]
     if unknown:
         raise ConfigError(f"{path}: unknown key {unknown[0]!r}; {suggest(unknown[0], FileConfig.__struct_fields__)}")
@@ -147,10 +176,18 @@ def load_file(path: Path | None) -> FileConfig:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def expected_chain(chain: str | None) -> int | None:
+    """Give the chain id of a chain name, None without one; raises ConfigError for an unknown name."""
+    if chain is None:
+        return None
+    if chain not in CHAINS:
+        raise ConfigError(f"no chain {chain!r}; {suggest(chain, CHAINS)}")
+    return CHAINS[chain]
+
+
 def resolve_rpc_urls(chosen: Sequence[str], chain: str | None, file: FileConfig) -> tuple[str, ...]:
     """Decide which RPC URLs to use, or raise ConfigError that says how to give one."""
-    if chain is not None and chain not in CHAINS:
-        raise ConfigError(f"no chain {chain!r}; {suggest(chain, CHAINS)}")
+    expected_chain(chain)
     if chosen:
         return tuple(chosen)
     names = [f"{chain.upper()}_RPC_URL"] if chain else []

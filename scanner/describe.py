@@ -22,7 +22,7 @@ class Describer:
     """Makes the frames of one market. Rows are those of its positions."""
 
     def __init__(self, market: Market, graph: OracleGraph, positions: Positions) -> None:
-        self._market, self._graph, self._positions = market, graph, positions
+        self._market, self._positions = market, positions
         self._usd = pl.lit(quote_usd(market), pl.Float64)
         self._factors = graph.reserve_factors()
         self._key = [

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scanner.chain.interface import LogQuery, Reader
-from scanner.errors import BlockUnavailable
+from scanner.errors import BlockUnavailable, ConfigError
 from scanner.protocols.interface import LogDiscovery
 from scanner.store.index import BorrowerIndex
 
-__all__ = ["Candidates", "discover"]
+__all__ = ["Candidates", "check_start", "discover"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ def discover(
 
     Final blocks are saved step by step, so a killed run goes on where it was. Logs after the newest final block are
     read each time and kept in memory only, since a reorganisation may undo them. ``progress`` hears (blocks done,
-    blocks in all).
+    blocks in all). Raises ConfigError when the market begins after the pinned block.
     """
     pinned = chain.block.number
+    check_start(index.asked_first, pinned)
     tail: dict[str, str] = {}
     start, trusted = _start(chain, index)
+    marks_hold = _check_idle(chain, index)
     if read_logs and start <= pinned:
         final = chain.finalized_number() if trusted else -1
         if start <= final:
@@ -51,11 +53,21 @@ def discover(
             tail.update((item.position, item.owner) for item in found if item.block_number > final)
             if progress is not None:
                 progress(last - start + 1, pinned - start + 1)
-    active = index.active(pinned)
+    active, idle = index.active(pinned), index.idle(pinned)
+    if not marks_hold:
+        active, idle = [*active, *idle], []
     if tail:
         active.extend(sorted(set(tail.values()).difference(active)))
-    idle = [owner for owner in index.idle(pinned) if owner not in tail]
-    return Candidates(active, idle)
+    return Candidates(active, [owner for owner in idle if owner not in tail])
+
+
+def check_start(first_block: int, pinned: int) -> None:
+    """Refuse to look for borrowers in blocks that are still to come: nobody would be found, without a word."""
+    if first_block > pinned:
+        raise ConfigError(
+            f"the market's first block, {first_block}, is after block {pinned}, which is read: give a lower "
+            "--from-block or a later --block"
+        )
 
 
 def _start(chain: Reader, index: BorrowerIndex) -> tuple[int, bool]:
@@ -72,6 +84,17 @@ def _start(chain: Reader, index: BorrowerIndex) -> tuple[int, bool]:
         if seen != known:
             index.rewind()
     return index.covered_to + 1, True
+
+
+def _check_idle(chain: Reader, index: BorrowerIndex) -> bool:
+    """Say whether those marked idle may be left out. Marks made at a block that was undone since are forgotten."""
+    if index.idle_anchor is None:
+        return True
+    number, known = index.idle_anchor
+    seen = chain.block_hash(number)
+    if seen is not None and seen != known:
+        index.forget_idle()
+    return seen == known
 
 
 def _anchor(chain: Reader, index: BorrowerIndex, final: int) -> None:

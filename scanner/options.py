@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, get_args
 
-from scanner.errors import ConfigError
+from scanner.errors import ConfigError, suggest
+from scanner.risk.band_edges import parse_bands
 
-__all__ = ["ScanOptions", "parse_timestamp"]
+__all__ = ["By", "Extent", "ScanOptions", "Verify", "parse_timestamp"]
+
+By = Literal["asset", "protocol", "debt", "size"]
+Verify = Literal["none", "sample", "all"]
+Extent = Literal["points", "factor", "factors", "accounts"]
+
+_CHOICES: Final[Mapping[str, Collection[str]]] = {
+    "by": get_args(By),
+    "verify": get_args(Verify),
+    "extent": get_args(Extent),
+}
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,8 @@ class ScanOptions:
     triggers nor bands; ``factor`` solves its exact triggers, ``factors`` those of all factors, ``accounts`` also those
     of each single reserve. ``factors`` maps a factor's name to the symbols, reserve ids or
     assets that shall move with it. ``only`` reads these accounts and no others; nothing is then proven complete.
+
+    A single text stands for a list of one, a text for a path. Raises ConfigError for what cannot be meant.
     """
 
     rpc_urls: Sequence[str] = ()
@@ -28,33 +42,69 @@ class ScanOptions:
     protocol: str | None = None
     markets: Sequence[str] = ()
     from_block: int | None = None
-    block: str = "latest"
+    block: str | int = "latest"
     factor: str | None = None
     bands: str = "1%"
-    by: Literal["asset", "protocol", "debt", "size"] = "asset"
-    verify: Literal["none", "sample", "all"] = "sample"
+    by: By = "asset"
+    verify: Verify = "sample"
     for_timestamp: str | None = None
     discover: bool = True
-    index_file: Path | None = None
-    record: Path | None = None
-    replay: Path | None = None
+    index_file: str | Path | None = None
+    record: str | Path | None = None
+    replay: str | Path | None = None
     factors: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    extent: Literal["points", "factor", "factors", "accounts"] = "accounts"
+    extent: Extent = "accounts"
     only: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r}: {suggest(str(getattr(self, name)), known)}")
+        if self.from_block is not None and self.from_block < 0:
+            raise ConfigError(f"the first block of a market is no negative number: --from-block {self.from_block}")
+        self._set("rpc_urls", _several(self.rpc_urls))
+        self._set("markets", _several(self.markets))
+        self._set("factors", {name: _several(members) for name, members in self.factors.items()})
+        self._set("only", tuple(dict.fromkeys(account.strip().lower() for account in _several(self.only))))
+        for account in self.only:
+            if not _ADDRESS.fullmatch(account):
+                raise ConfigError(f"{account} is not an address: 0x and 40 hex digits")
+        for name in ("index_file", "record", "replay"):
+            if isinstance(getattr(self, name), str):
+                self._set(name, Path(getattr(self, name)))
+        parse_bands(self.bands)
+        parse_timestamp(self.for_timestamp, 0)
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _several(names: Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+_FARTHEST: Final = 10 * 366 * 86_400
 
 
 def parse_timestamp(text: str | None, block_timestamp: int) -> int:
     """Turn ``+12s``, ``+5m``, ``+1h``, ``+30d`` or a UNIX time into a UNIX time; None is the block's own.
 
-    Raises ConfigError for other text and for a time before the block, whose indexes are known no more.
+    Raises ConfigError for other text, and for a time before the block, whose indexes are known no more, or ten years
+    after it. A block time of 0 judges the text alone.
     """
     if text is None:
         return block_timestamp
-    match = re.fullmatch(r"\+(\d+)([smhd])", text)
-    if match:
-        return block_timestamp + int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
-    if not text.isdigit():
+    later = re.fullmatch(r"\+([0-9]{1,12})([smhd])", text)
+    if later:
+        wanted = block_timestamp + int(later[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[later[2]]
+    elif re.fullmatch(r"[0-9]{1,12}", text):
+        wanted = int(text)
+    else:
         raise ConfigError(f"--for-timestamp {text}: give +12s, +5m, +1h, +30d, or a UNIX time in seconds")
-    if int(text) < block_timestamp:
+    if wanted < block_timestamp:
         raise ConfigError(f"--for-timestamp {text} is before the block's own time, {block_timestamp}")
-    return int(text)
+    if block_timestamp and wanted - block_timestamp > _FARTHEST:
+        raise ConfigError(
+            f"--for-timestamp {text} is more than ten years after the block: what is computed means nothing"
+        )
+    return wanted

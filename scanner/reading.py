@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,14 +16,15 @@ from scanner.config import data_dir
 from scanner.discovery import Candidates, discover
 from scanner.errors import ScannerError
 from scanner.options import ScanOptions
-from scanner.protocols.interface import Market, ReserveTotal
+from scanner.protocols.interface import Market, MarketRead
+from scanner.results import ReserveProof
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions
 from scanner.sources import Source
 from scanner.store.index import BorrowerIndex, index_path
 from scanner.targets import Target
 
-__all__ = ["Listener", "MarketRead", "Silence", "open_index", "read_market", "remember_idle"]
+__all__ = ["Listener", "Silence", "open_index", "read_market", "remember_idle"]
 
 
 class Listener(Protocol):
@@ -45,23 +45,11 @@ class Silence:
         pass
 
 
-@dataclass(frozen=True)
-class MarketRead:
-    """All that was read of one market, before anything is computed."""
-
-    target: Target
-    market: Market
-    graph: OracleGraph
-    positions: Positions
-    totals: Sequence[ReserveTotal]
-    owners: Sequence[str]
-
-
 @contextmanager
-def open_index(chain: Reader, target: Target, file: Path | None) -> Iterator[BorrowerIndex]:
+def open_index(chain: Reader, target: Target, file: str | Path | None) -> Iterator[BorrowerIndex]:
     """Open a market's borrower index, in the data folder unless a file is named."""
     slug = target.protocol.slug
-    path = file or index_path(data_dir(), chain.chain_id, chain.genesis_hash, slug, target.root)
+    path = Path(file) if file else index_path(data_dir(), chain.chain_id, chain.genesis_hash, slug, target.root)
     with BorrowerIndex(
         path,
         chain_id=chain.chain_id,
@@ -92,7 +80,7 @@ def read_market(source: Source, target: Target, options: ScanOptions, listener: 
         raise
     market = reading.result()
 
-    def read(owners: Sequence[str]) -> tuple[Positions, Sequence[ReserveTotal]]:
+    def read(owners: Sequence[str]) -> tuple[Positions, Sequence[ReserveProof]]:
         hear.stage("reading accounts", len(owners))
         positions = protocol.read_positions(chain, market, owners, hear.update)
         return positions, () if options.only else protocol.debt_totals(chain, market, positions)
@@ -103,7 +91,7 @@ def read_market(source: Source, target: Target, options: ScanOptions, listener: 
         owners = [*found.active, *found.idle]
         positions, totals = read(owners)
     source.notes.setdefault("owners", {})[target.root] = owners
-    return MarketRead(target, market, oracle.result(), positions, totals, owners)
+    return MarketRead(market, protocol.rules(market), oracle.result(), positions, totals, owners)
 
 
 def _oracle(source: Source, target: Target, market: Market, options: ScanOptions) -> OracleGraph:
@@ -122,17 +110,18 @@ def _candidates(
             market.result()
         listener.update(done, total)
 
+    if source.replayed:
+        recorded = source.notes["owners"][target.root]
+        return Candidates([owner for owner in options.only if owner in recorded] if options.only else recorded, [])
     if options.only:
         return Candidates(list(options.only), [])
-    if source.replayed:
-        return Candidates(list(source.notes["owners"][target.root]), [])
     with open_index(chain, target, options.index_file) as index:
         listener.stage("finding borrowers")
         wanted = target.protocol.discovery(chain, target.root)
         return discover(chain, wanted, index, read_logs=options.discover, progress=heard)
 
 
-def remember_idle(source: Source, read: MarketRead, options: ScanOptions, health: pl.DataFrame) -> None:
+def remember_idle(source: Source, target: Target, read: MarketRead, options: ScanOptions, health: pl.DataFrame) -> None:
     """After a complete scan, note who has no debt, so that the next one need not read them."""
     if (
         source.replayed
@@ -144,5 +133,5 @@ def remember_idle(source: Source, read: MarketRead, options: ScanOptions, health
     idle = read.positions.accounts["position"].filter(~health["has_debt"]).to_list()
     if not idle:
         return
-    with open_index(source.reader, read.target, options.index_file) as index:
-        index.mark_idle(idle, source.reader.block.number)
+    with open_index(source.reader, target, options.index_file) as index:
+        index.mark_idle(idle, source.reader.block.number, source.reader.block.hash)

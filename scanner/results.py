@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import polars as pl
 
@@ -20,7 +21,7 @@ class Snapshot:
     block_number: int
     block_hash: str
     block_timestamp: int
-    complete: bool
+    complete: bool | None  # None where only some accounts were asked for: then nothing is proven
     tool_version: str
     rpc_hosts: tuple[str, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -34,26 +35,26 @@ class ReserveProof:
 
     reserve: str
     symbol: str
-    proof: str  # exact | bounded
+    proof: Literal["exact", "bounded"]
     scaled_total: int
     scaled_read: int
-    missing: int
-    complete: bool
     debt_index: int  # to turn missing units into an amount
     decimals: int
+    tolerance: int = 0
+
+    @property
+    def missing(self) -> int:
+        """Total less read: positive when debt is missing, negative when there is too much."""
+        return self.scaled_total - self.scaled_read
+
+    @property
+    def complete(self) -> bool:
+        return abs(self.missing) <= self.tolerance
 
     @property
     def missing_tokens(self) -> float:
         """Whole tokens of debt that were not read; negative when more was read than there is."""
         return float(self.missing * self.debt_index / (RAY * 10**self.decimals))
-
-    def describe(self) -> str:
-        """Say what is missing, in words."""
-        share = abs(self.missing) / self.scaled_total if self.scaled_total else 1.0
-        what = "missing" if self.missing > 0 else "too much"
-        return (
-            f"{abs(self.missing_tokens):,.6g} {self.symbol} of debt {what} ({share:.4%}, {self.missing} scaled units)"
-        )
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,13 @@ class MarketSummary:
     verified_accounts: int
     mismatches: tuple[str, ...]  # accounts whose numbers differ from the contract's
     unread: int = 0
+    whole: bool = True  # False where only some accounts were asked for
 
     @property
-    def complete(self) -> bool:
+    def complete(self) -> bool | None:
+        """Say whether all debt was read; None where only some accounts were asked for."""
+        if not self.whole:
+            return None
         return self.unread == 0 and all(proof.complete for proof in self.completeness)
 
 
@@ -119,5 +124,9 @@ class ScanResult:
 
     @property
     def trustworthy(self) -> bool:
-        """Complete and without a mismatch: what exit code 0 asks for."""
-        return self.snapshot.complete and not self.mismatched
+        """Nothing incomplete, unread or mismatched: what exit code 0 asks for.
+
+        Where only some accounts were asked for, completeness is unknown and does not count.
+        """
+        unread = any(market.unread for market in self.markets)
+        return self.snapshot.complete is not False and not unread and not self.mismatched

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scanner.chain.interface import Reader
-from scanner.config import CHAINS
-from scanner.errors import ConfigError, WrongChainError, suggest
+from scanner.config import expected_chain
+from scanner.errors import ConfigError, WrongChainError
 
 __all__ = ["Source", "open_source"]
 
@@ -24,42 +24,42 @@ class Source:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def _expected_chain(chain: str | None) -> int | None:
-    if chain is None:
-        return None
-    if chain not in CHAINS:
-        raise ConfigError(f"no chain {chain!r}; {suggest(chain, CHAINS)}")
-    return CHAINS[chain]
-
-
 @contextmanager
 def open_source(
-    rpc_urls: Sequence[str], *, chain: str | None, block: str, record: Path | None, replay: Path | None
+    rpc_urls: Sequence[str],
+    *,
+    chain: str | None,
+    block: str | int,
+    record: str | Path | None,
+    replay: str | Path | None,
 ) -> Iterator[Source]:
     """Open an endpoint at a block, or a recording, which has its own block.
 
     A recording is written only when the block ends without an error. Raises ConfigError, WrongChainError, ChainError
     or RecordingError.
     """
-    expected = _expected_chain(chain)
+    expected = expected_chain(chain)
     if replay is not None:
         if record is not None:
             raise ConfigError("--record and --replay cannot go together")
         from scanner.chain.replay import ReplayReader
 
-        with ReplayReader(replay) as replayed:
+        with ReplayReader(Path(replay)) as replayed:
             if expected is not None and replayed.chain_id != expected:
                 raise WrongChainError(f"{replay} was recorded on chain {replayed.chain_id}, not on {chain}")
             yield Source(replayed, replayed=True, notes=dict(replayed.recording.notes))
         return
-    if record is not None and not record.parent.is_dir():
-        raise ConfigError(f"cannot record to {record}: there is no folder {record.parent}")
+    target = None if record is None else Path(record)
+    if target is not None and not target.parent.is_dir():
+        raise ConfigError(f"cannot record to {target}: there is no folder {target.parent}")
     from scanner.chain.reader import open_reader
 
+    if not rpc_urls:
+        raise ConfigError("no RPC URL: give rpc_urls='http://...' (the environment is not read here), or replay=FILE")
     if len(rpc_urls) != 1:
         raise ConfigError(f"{len(rpc_urls)} RPC URLs were given; this version reads from one")
     with open_reader(rpc_urls[0], block, expected_chain_id=expected) as reader:
-        if record is None:
+        if target is None:
             yield Source(reader)
             return
         from scanner.chain.replay import RecordingReader
@@ -68,4 +68,4 @@ def open_source(
         source = Source(recorder)
         yield source
         recorder.recording.notes = source.notes
-        recorder.save(record)
+        recorder.save(target)

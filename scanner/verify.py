@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import random
+from hashlib import blake2b
+from heapq import nsmallest
 from typing import Final
 
 import polars as pl
@@ -13,19 +14,23 @@ _SAMPLE: Final = 200
 _NEAREST: Final = 50
 
 
-def choose_rows(health: pl.DataFrame, how: str, block_hash: str) -> list[int]:
+def choose_rows(health: pl.DataFrame, accounts: pl.DataFrame, how: str, block_hash: str) -> list[int]:
     """List rows of a health frame to verify, in ascending order.
 
-    ``all`` takes every account, ``sample`` 200 drawn by the block hash (the same on every machine) and the 50 whose
-    health factor is nearest to 1, ``none`` nothing.
+    ``all`` takes every account, ``sample`` 200 drawn by the block hash and the 50 whose health factor is nearest to 1,
+    ``none`` nothing. ``accounts`` names the ``position`` of each row.
     """
     if how == "none":
         return []
     if how == "all":
         return health["row"].to_list()
-    count = health.height
-    # Not a secret: the draw has to be the same for everybody who reads this block.
-    drawn = random.Random(int(block_hash, 16)).sample(range(count), min(_SAMPLE, count))  # noqa: S311
+    seed = block_hash.encode()
+
+    def lot(row: tuple[int, str]) -> bytes:
+        # A digest, not a random generator: the draw is the same on every machine and with every version of Python.
+        return blake2b(seed + row[1].encode(), digest_size=16).digest()
+
+    drawn = [row for row, _ in nsmallest(_SAMPLE, accounts.select("row", "position").iter_rows(), key=lot)]
     nearest = (
         health.filter(pl.col("health_factor").is_not_null())
         .with_columns((pl.col("health_factor") - 1).abs().alias("distance"))

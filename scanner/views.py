@@ -15,6 +15,7 @@ from scanner.frames import POSITION_KEY
 from scanner.results import FactorInfo, ScanResult
 
 __all__ = [
+    "ADDRESS",
     "NOW",
     "STATUSES",
     "StatusTotal",
@@ -31,7 +32,7 @@ __all__ = [
 NOW: Final = "now"  # the path name of seizures at today's answers
 STATUSES: Final = ("liquidatable", "blocked", "unpriced")
 _WORD_DIGITS: Final = 78  # of 2^256
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+ADDRESS: Final = re.compile(r"(?<![0-9a-zA-Z])0x[0-9a-fA-F]{40}(?![0-9a-zA-Z])")  # not the beginning of a hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +115,11 @@ def pick_account(result: ScanResult, account: str) -> pl.DataFrame:
 
 def spell_addresses(texts: Iterable[str]) -> dict[str, str]:
     """Map each address to its EIP-55 spelling; texts that are no addresses are left out."""
-    addresses = [text for text in texts if _ADDRESS.fullmatch(text)]
+    addresses = [text for text in texts if ADDRESS.fullmatch(text)]
     return dict(zip(addresses, to_checksum_address_many(addresses), strict=True)) if addresses else {}
 
 
 def eip55(text: str) -> str:
-    """Spell an address as people exchange it; anything else stays as it is."""
-    return spell_addresses([text]).get(text, text)
+    """Spell every address in a text as people exchange it; anything else stays as it is."""
+    spelled = spell_addresses(ADDRESS.findall(text))
+    return ADDRESS.sub(lambda found: spelled[found[0]], text)

@@ -6,13 +6,19 @@ import dataclasses
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scanner import ScanOptions
+from scanner.cli.commands import DEMO
+from scanner.sources import Source, open_source
 from tests import docs_check, frames_page
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +55,27 @@ def test_the_page_of_the_api_lists_every_option() -> None:
         for name in re.findall(r"`(\w+)`", line.split("|")[1])
     ]
     assert listed == [field.name for field in dataclasses.fields(ScanOptions)]
+
+
+def test_the_snippets_of_the_api_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One after the other, as they are read; the node is a recording."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(snippets) > 1
+    opened = []
+
+    def demo(rpc_urls: Sequence[str], **options: Any) -> AbstractContextManager[Source]:
+        opened.append((*rpc_urls, options["replay"]))
+        return open_source((), chain=None, block="latest", record=None, replay=options["replay"] or DEMO)
+
+    monkeypatch.setattr("scanner.pipeline.open_source", demo)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(DEMO, tmp_path / "scan.rec")
+    names: dict[str, Any] = {}
+    for snippet in snippets:
+        exec(snippet, names)  # noqa: S102 - our own page
+    assert opened == [("http://127.0.0.1:8545", None), (Path("scan.rec"),)]
+    assert names["broken"].height
 
 
 def test_the_output_in_the_readme_is_that_of_the_demo() -> None:

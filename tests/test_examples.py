@@ -77,6 +77,19 @@ def test_ci_fork_check(limit: str, code: int) -> None:
     assert re.search(r"block \d+: \d+ accounts, \$[\d,]+ of at most", done.stdout)
 
 
+def test_bot_candidates_says_when_nothing_came() -> None:
+    done = run(sys.executable, EXAMPLES / "bot_candidates.py", text="")
+    assert done.returncode == 1
+    assert "nothing came in" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("1,000,000",), ("--replay",)])
+def test_ci_fork_check_refuses_a_limit_that_is_no_number(arguments: tuple[str, ...]) -> None:
+    done = run(EXAMPLES / "ci_fork_check.sh", *arguments)
+    assert done.returncode == 2
+    assert "usage" in done.stderr
+
+
 def test_ci_fork_check_keeps_the_exit_codes_apart() -> None:
     dead = run(EXAMPLES / "ci_fork_check.sh", "1000", "--rpc-url", "http://127.0.0.1:9", "--market", "0x" + "11" * 20)
     assert dead.returncode == 3

@@ -63,13 +63,16 @@ class Lens:
 
     Calldata is ``header`` followed by the items, ``item_bytes`` each. The answer is any number of 32-byte
     records whose first four bytes are the item's position in the calldata (big-endian), then one last word
-    that holds the gas used. Items without a record answered "nothing".
+    that holds the gas used. Items without a record answered "nothing". ``overrides`` are in place beside ``code``.
+    ``start`` is how many items the first request may have, where one of them costs much.
     """
 
     name: str
     code: bytes
     header: bytes
     item_bytes: int = 20
+    overrides: Overrides = field(default_factory=dict)
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

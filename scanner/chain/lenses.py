@@ -49,14 +49,15 @@ class _LensWork:
         self._lens = lens
         self._items = items
         self._spans = Spans(len(items))
-        self._overrides = {LENS: lens.code}
+        self._overrides = {**lens.overrides, LENS: lens.code}
+        injected = sum(map(len, self._overrides.values())) + len(lens.header)
         self._size = LensSize(
             item_bytes=lens.item_bytes,
             gas=options.lens_gas,
-            request_bytes=options.request_bytes - 2 * (len(lens.code) + len(lens.header)),
+            request_bytes=options.request_bytes - 2 * injected,
             answer_bytes=options.answer_bytes,
             seconds=options.seconds,
-            start=options.lens_start,
+            start=min(options.lens_start, lens.start or options.lens_start),
             concurrency=options.concurrency,
         )
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from scanner.chain.interface import Block, Call, Lens, Log, LogQuery, Overrides, Reverted
-from scanner.errors import RecordingError
+from scanner.errors import ConfigError, RecordingError
 
 __all__ = ["CallKey", "LensKey", "LogKey", "LogsFound", "Recording", "call_key", "lens_key", "load", "log_key"]
 
@@ -29,7 +29,7 @@ CallKey = tuple[str, bytes, str]
 """Target, calldata, digest of the overrides ("" for none)."""
 
 LensKey = tuple[str, str]
-"""Name of the lens and digest of its code and header."""
+"""Name of the lens and digest of its code, header and overrides."""
 
 LogKey = tuple[tuple[str, ...], tuple[str, ...]]
 """Addresses and first topics, each sorted."""
@@ -111,11 +111,16 @@ class Recording:
 
 
 def load(path: Path) -> Recording:
-    """Read a recording. Raises RecordingError when there is none, or it is truncated, corrupt or of a newer format."""
+    """Read a recording.
+
+    Raises ConfigError when there is no such file, RecordingError when it is truncated, corrupt or of a newer format.
+    """
     try:
         content = gzip.decompress(path.read_bytes())
-    except OSError as error:  # gzip's own error for a foreign file is one of them
+    except gzip.BadGzipFile as error:
         raise RecordingError(f"{path}: cannot be read as a recording ({error})") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the recording {path}: {error.strerror or error}") from error
     except (EOFError, zlib.error) as error:
         raise RecordingError(f"{path}: the recording is truncated or damaged; fetch or record it again") from error
     head, _, body = content.partition(b"\n")
@@ -137,17 +142,14 @@ def load(path: Path) -> Recording:
 
 def call_key(call: Call, overrides: Overrides | None) -> CallKey:
     """Address a call by its content."""
-    if not overrides:
-        return call.to.lower(), call.data, ""
-    digest = hashlib.sha256()
-    for address, code in sorted(overrides.items()):
-        digest.update(bytes.fromhex(address[2:]) + len(code).to_bytes(8, "big") + code)
-    return call.to.lower(), call.data, digest.hexdigest()
+    digest = hashlib.sha256(_packed(overrides)).hexdigest() if overrides else ""
+    return call.to.lower(), call.data, digest
 
 
 def lens_key(lens: Lens) -> LensKey:
-    """Address a lens by its name, code and header."""
-    digest = hashlib.sha256(len(lens.code).to_bytes(8, "big") + lens.code + lens.header)
+    """Address a lens by its name, code, header and overrides."""
+    overrides = hashlib.sha256(_packed(lens.overrides)).digest() if lens.overrides else b""
+    digest = hashlib.sha256(len(lens.code).to_bytes(8, "big") + lens.code + overrides + lens.header)
     return lens.name, digest.hexdigest()
 
 
@@ -215,6 +217,11 @@ def _from_body(body: _Body) -> Recording:
             found.logs[number, index] = Log(address, decoded, bytes.fromhex(data), number, index)
         recording.logs[tuple(addresses), tuple(topics)] = found
     return recording
+
+
+def _packed(overrides: Overrides) -> bytes:
+    parts = ((bytes.fromhex(a[2:]), len(code).to_bytes(8, "big"), code) for a, code in sorted(overrides.items()))
+    return b"".join(part for parts_of_one in parts for part in parts_of_one)
 
 
 def _bytes(answer: bytes | Reverted) -> bytes:

@@ -16,7 +16,7 @@ __all__ = ["RecordingReader", "ReplayReader"]
 
 _WORD: Final = 32
 _POSITION: Final = 4
-_COMMAND: Final = "liqbands scan --record FILE"
+_COMMAND: Final = "liqbands scan --verify all --record FILE"
 
 
 class RecordingReader:

@@ -18,9 +18,9 @@ BUG = 4  # an unforeseen error must not look like a broken limit (1), which is w
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and give its exit code; errors are told on stderr in one line."""
-    from scanner.cli.app import app
-
     try:
+        from scanner.cli.app import app
+
         code = app(list(arguments), result_action="return_value")
     except SystemExit as leave:  # the argument parser has told what is wrong
         return leave.code if isinstance(leave.code, int) else ConfigError.exit_code

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from scanner import __version__
-from scanner.cli.options import Output, Reading, Risk, Talk
+from scanner.cli.options import Output, Prices, Reading, Risk, Talk, Trust, Where
 
 __all__ = ["COMMANDS", "account", "accounts", "app", "demo", "devchain", "index", "scan"]
 
@@ -32,6 +33,10 @@ COMMANDS: Final = ("scan", "accounts", "account", "index", "devchain", "demo")
 
 ScanFormat = Literal["table", "json", "csv", "parquet", "svg", "png"]
 AccountsFormat = Literal["table", "json", "ndjson", "csv", "parquet"]
+
+_WHERE: Final = Where()
+_TRUST: Final = Trust()
+_PRICES: Final = Prices()
 
 
 @app.command(
@@ -64,16 +69,18 @@ def scan(
 def accounts(
     *,
     reading: Reading = Reading(),
-    risk: Risk = Risk(),
+    prices: Prices = _PRICES,
     output: Output = Output(),
     talk: Talk = Talk(),
     format: Annotated[AccountsFormat, Parameter(help="ndjson has one account a line.")] = "table",  # noqa: A002
-    limit: Annotated[int | None, Parameter(help="Rows of the table; default 40. Other formats give all.")] = None,
+    limit: Annotated[
+        int | None, Parameter(help="Rows of the table; default 40. Other formats give all.", validator=Number(gte=1))
+    ] = None,
 ) -> int:
     """List borrowers, nearest to liquidation first."""
     from scanner.cli.commands import run_accounts
 
-    return run_accounts(reading, risk, output, talk, format, limit)
+    return run_accounts(reading, Risk(**vars(prices)), output, talk, format, limit)
 
 
 @app.command(
@@ -86,7 +93,7 @@ def account(
     /,
     *,
     reading: Reading = Reading(),
-    risk: Risk = Risk(),
+    trust: Trust = _TRUST,
     output: Output = Output(),
     talk: Talk = Talk(),
     format: Annotated[Literal["table", "json"], Parameter(help="json gives the account document.")] = "table",  # noqa: A002
@@ -94,7 +101,7 @@ def account(
     """Show one account: legs, exact health factor, liquidation prices, and the contract's own answer beside."""
     from scanner.cli.commands import run_account
 
-    return run_account(address, reading, risk, output, talk, format)
+    return run_account(address, reading, Risk(**vars(trust)), output, talk, format)
 
 
 @app.command(
@@ -106,47 +113,67 @@ def account(
 )
 def index(
     *,
-    reading: Reading = Reading(),
+    where: Where = _WHERE,
     talk: Talk = Talk(),
     import_: Annotated[
         str | None,
         Parameter(
-            name="--import", help="Add addresses from FILE (or - for stdin), one a line.", allow_leading_hyphen=True
+            name="--import",
+            help="Add addresses from FILE (or - for stdin): one a line, JSON, or CSV; where a header names a column "
+            "account, owner, address or position, that one.",
+            allow_leading_hyphen=True,
         ),
     ] = None,
     covered_to: Annotated[
         int | None,
         Parameter(
-            help="With --import: take the list as complete up to this block; the completeness proof still checks."
+            help="With --import: take the list as complete up to this block; the completeness proof still checks.",
         ),
     ] = None,
     export: Annotated[
-        str | None, Parameter(help="Write all known addresses to FILE (or - for stdout).", allow_leading_hyphen=True)
+        str | None,
+        Parameter(
+            help="Bring the index up to date, then write all known addresses to FILE (or - for stdout), with those of "
+            "blocks that are not final yet.",
+            allow_leading_hyphen=True,
+        ),
     ] = None,
-    status: Annotated[bool, Parameter(help="Only say what the index holds.", negative="")] = False,
+    rebuild: Annotated[
+        bool,
+        Parameter(
+            help="Forget which blocks are covered and read all logs again; known addresses stay.",
+            negative="",
+            show_default=False,
+        ),
+    ] = False,
+    status: Annotated[bool, Parameter(help="Only say what the index holds.", negative="", show_default=False)] = False,
 ) -> int:
     """Find borrowers and bring the index up to date; nothing else is computed.
 
-    A killed run goes on where it was. On a node without old logs, import a list of addresses: the completeness proof
-    of a scan says whether any debt is missing.
+    Only final blocks are kept. A killed run goes on where it was. On a node without old logs, import a list of
+    addresses: the completeness proof of a scan says whether any debt is missing.
     """
     from scanner.cli.indexing import run_index
 
-    return run_index(reading, talk, import_, covered_to, export, status)
+    return run_index(where, talk, import_, covered_to, export, status=status, rebuild=rebuild)
 
 
 @app.command(
     help_epilogue=_examples(
+        "liqbands devchain",
         "liqbands devchain --borrowers 5000 --seed 7",
+        "liqbands devchain --kind 3.0 --reserves 60 --port 0",
     )
 )
 def devchain(
     *,
     kind: Annotated[Literal["3.6", "3.0"], Parameter(help="Aave v3 version of the market.")] = "3.6",
-    borrowers: Annotated[int, Parameter(help="How many accounts to make.")] = 2000,
+    borrowers: Annotated[int, Parameter(help="How many accounts to make.", validator=Number(gte=0))] = 2000,
     seed: Annotated[int, Parameter(help="Seed of accounts and amounts.")] = 1,
     reserves: Annotated[int | None, Parameter(help="Reserves to list, up to 128.")] = None,
-    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 8545,
+    port: Annotated[
+        int, Parameter(help="Port to listen on; 0 takes a free one.", validator=Number(gte=0, lte=65535))
+    ] = 8545,
 ) -> int:
     """Start a local node with a real Aave v3 market and borrowers; print how to use it; run until stopped.
 
@@ -168,9 +195,10 @@ def demo(
     *,
     risk: Risk = Risk(),
     output: Output = Output(),
+    talk: Talk = Talk(),
     format: Annotated[ScanFormat, Parameter(help="table draws the heatmap.")] = "table",  # noqa: A002
 ) -> int:
     """Run the whole pipeline on a recorded block of a local market: no node, no network."""
     from scanner.cli.commands import run_demo
 
-    return run_demo(risk, output, format)
+    return run_demo(risk, output, talk, format)

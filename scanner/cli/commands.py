@@ -7,10 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from scanner.cli.files import check_folder, save
+from scanner.cli.addresses import parse_address
+from scanner.cli.faults import tell_faults
+from scanner.cli.files import check_file, save
 from scanner.cli.options import Output, Reading, Risk, Talk
 from scanner.config import FileConfig, config_file, load_file, resolve_rpc_urls, text_columns
 from scanner.errors import ConfigError
@@ -21,7 +25,16 @@ from scanner.render.lines import Drawing
 from scanner.render.progress import Progress
 from scanner.results import ScanResult
 
-__all__ = ["run_account", "run_accounts", "run_demo", "run_devchain_command", "run_scan", "scan_options"]
+__all__ = [
+    "connecting",
+    "progress_of",
+    "run_account",
+    "run_accounts",
+    "run_demo",
+    "run_devchain_command",
+    "run_scan",
+    "scan_options",
+]
 
 INCOMPLETE = 4
 DEMO = Path(__file__).parent.parent / "demo" / "aave-v3.6.rec"
@@ -30,7 +43,8 @@ Extent = Literal["factor", "factors", "accounts"]
 
 
 def scan_options(reading: Reading, risk: Risk | None = None, extent: Extent = "accounts") -> ScanOptions:
-    """Put together command line, environment and configuration file."""
+    """Put together command line, environment and configuration file, in this order of precedence."""
+    _check_reading(reading)
     file = load_file(config_file(reading.config)) if reading.replay is None or reading.config else FileConfig()
     chain = reading.chain or file.chain
     urls = () if reading.replay is not None else resolve_rpc_urls(reading.rpc_url, chain, file)
@@ -40,7 +54,7 @@ def scan_options(reading: Reading, risk: Risk | None = None, extent: Extent = "a
         protocol=reading.protocol,
         markets=reading.market or tuple(file.market),
         from_block=reading.from_block,
-        block=reading.block,
+        block=reading.block or "latest",
         discover=reading.discover,
         index_file=reading.index_file,
         record=reading.record,
@@ -53,22 +67,58 @@ def scan_options(reading: Reading, risk: Risk | None = None, extent: Extent = "a
     return replace(
         options,
         factor=risk.factor or file.factor,
-        bands=risk.bands if risk.bands != "1%" else file.bands or risk.bands,
+        bands=risk.bands or file.bands or ScanOptions.bands,
         by=risk.by,
         verify=risk.verify,
         for_timestamp=risk.for_timestamp,
     )
 
 
+def _check_reading(reading: Reading) -> None:
+    """Refuse options that a replay cannot follow, and files that cannot be, before work is spent on them."""
+    if reading.replay is not None:
+        given = {
+            "--rpc-url": reading.rpc_url,
+            "--from-block": reading.from_block is not None,
+            "--block": reading.block is not None,
+            "--no-discover": not reading.discover,
+            "--index-file": reading.index_file is not None,
+            "--record": reading.record is not None,
+        }
+        for name in (name for name, used in given.items() if used):
+            raise ConfigError(
+                f"--replay answers from a recorded block, without a node: {name} and it cannot go together"
+            )
+    if reading.record is not None:
+        check_file(str(reading.record))
+    if reading.index_file is not None:
+        if not reading.index_file.parent.is_dir():
+            raise ConfigError(f"--index-file {reading.index_file}: there is no folder {reading.index_file.parent}")
+        if reading.index_file.is_dir():
+            raise ConfigError(f"--index-file {reading.index_file}: it is a folder; name a file in it")
+
+
+def connecting(options: ScanOptions, progress: Progress) -> None:
+    """Show whom we wait for until the node's first answer; never more of the URL than its host."""
+    for url in options.rpc_urls:
+        try:
+            host = urlsplit(url).hostname
+        except ValueError:  # opening the endpoint says what is wrong
+            host = None
+        progress.stage(f"connecting to {host or 'the node'}")
+
+
 @contextmanager
-def _progress(talk: Talk) -> Iterator[Progress]:
+def progress_of(talk: Talk) -> Iterator[Progress]:
+    """Show progress unless it is not wanted."""
     with Progress(enabled=talk.progress and not talk.quiet) as progress:
         yield progress
 
 
 def _scan(options: ScanOptions, talk: Talk, *, warn: bool = True) -> ScanResult:
     """Scan, with progress and (where the output does not show them itself) warnings on stderr."""
-    with _progress(talk) as progress:
+    with progress_of(talk) as progress:
+        connecting(options, progress)
         result = scan(options, listener=progress)
     if warn and not talk.quiet:
         for warning in result.warnings:
@@ -78,21 +128,9 @@ def _scan(options: ScanOptions, talk: Talk, *, warn: bool = True) -> ScanResult:
     return result
 
 
-def _code(result: ScanResult, risk: Risk) -> int:
+def _code(result: ScanResult, options: ScanOptions, risk: Risk) -> int:
     """Say on stderr what is wrong with the data, and give the exit code for it."""
-    for market in result.markets:
-        for proof in market.completeness:
-            if not proof.complete:
-                print(f"incomplete: {market.name}: {proof.describe()}", file=sys.stderr)
-        if market.unread:
-            print(f"incomplete: {market.name}: {market.unread} accounts could not be read", file=sys.stderr)
-        if market.mismatches:
-            some = ", ".join(market.mismatches[:10]) + (", ..." if len(market.mismatches) > 10 else "")
-            print(
-                f"mismatch: {market.name}: {len(market.mismatches)} of {market.verified_accounts} verified accounts "
-                f"differ from the contract: {some}",
-                file=sys.stderr,
-            )
+    tell_faults(result, options)
     return 0 if result.trustworthy or risk.allow_incomplete else INCOMPLETE
 
 
@@ -126,7 +164,13 @@ def _write_scan(result: ScanResult, output: Output, form: str, by: str, now: int
 
 def _check_output(form: str, output: Output) -> None:
     """Refuse an output that cannot be, before work is spent on it. Binary data on a terminal helps nobody."""
-    check_folder(output.output)
+    check_file(output.output)
+    text_columns()
+    if form == "png" and find_spec("resvg_py") is None:
+        raise ConfigError(
+            "--format png needs the package resvg-py: install it where liqbands runs (pip install resvg-py, or in a "
+            "clone .venv/bin/pip install -e '.[png]'), or use --format svg"
+        )
     if form in ("parquet", "png") and output.output == "-" and sys.stdout.isatty():
         raise ConfigError(f"--format {form} is binary: give -o FILE")
 
@@ -135,16 +179,20 @@ def run_scan(reading: Reading, risk: Risk, output: Output, talk: Talk, form: str
     """Scan and draw or write the bands."""
     _check_output(form, output)
     extent: Extent = "factor" if form in ("table", "svg", "png") else "factors"
-    result = _scan(scan_options(reading, risk, extent), talk, warn=form != "table")
+    options = scan_options(reading, risk, extent)
+    result = _scan(options, talk, warn=form != "table")
     _write_scan(result, output, form, risk.by, int(time.time()))
-    return _code(result, risk)
+    return _code(result, options, risk)
 
 
 def run_accounts(reading: Reading, risk: Risk, output: Output, talk: Talk, form: str, limit: int | None) -> int:
     """Scan and list accounts."""
     _check_output(form, output)
+    if limit is not None and form != "table":
+        raise ConfigError(f"--limit is for the table: --format {form} gives all accounts")
     extent: Extent = "factor" if form == "table" else "accounts"
-    result = _scan(scan_options(reading, risk, extent), talk, warn=form != "table")
+    options = scan_options(reading, risk, extent)
+    result = _scan(options, talk, warn=form != "table")
     if form == "table":
         from scanner.render.accounts import AccountsTable
 
@@ -160,19 +208,16 @@ def run_accounts(reading: Reading, risk: Risk, output: Output, talk: Talk, form:
             "parquet": accounts_parquet,
         }
         save(output.output, writers[form](result))
-    return _code(result, risk)
+    return _code(result, options, risk)
 
 
 def run_account(address: str, reading: Reading, risk: Risk, output: Output, talk: Talk, form: str) -> int:
     """Read one account and show everything about it, the contract's own answer beside."""
-    import re
-
-    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
-        raise ConfigError(f"{address} is not an address: 0x and 40 hex digits")
+    address = parse_address(address)
     _check_output(form, output)
-    options = replace(scan_options(reading, risk), only=(address.lower(),), verify="all")
+    options = replace(scan_options(reading, risk), only=(address,), verify="all")
     result = _scan(options, talk, warn=form != "table")
-    contract = result.contract_answers.get(address.lower())
+    contract = result.contract_answers.get(address)
     if form == "json":
         from scanner.export.documents import account_json
 
@@ -181,7 +226,7 @@ def run_account(address: str, reading: Reading, risk: Risk, output: Output, talk
         from scanner.render.account import AccountDetail
 
         _draw(AccountDetail(result, address, now=int(time.time()), contract=contract), output)
-    return _code(result, risk)
+    return _code(result, options, risk)
 
 
 def run_devchain_command(
@@ -189,7 +234,10 @@ def run_devchain_command(
 ) -> int:
     """Run a local market until stopped."""
     from scanner.devchain import run_devchain
-    from scanner.devchain.catalog import BASE_COUNT
+    from scanner.devchain.catalog import BASE_COUNT, MAX_RESERVES
+
+    if reserves is not None and not BASE_COUNT <= reserves <= MAX_RESERVES:
+        raise ConfigError(f"--reserves {reserves}: a market has {BASE_COUNT} to {MAX_RESERVES} reserves")
 
     def say(line: str) -> None:
         print(line, flush=True)
@@ -198,18 +246,19 @@ def run_devchain_command(
     return 0
 
 
-def run_demo(risk: Risk, output: Output, form: str) -> int:
+def run_demo(risk: Risk, output: Output, talk: Talk, form: str) -> int:
     """Scan the bundled recording."""
     _check_output(form, output)
     if not DEMO.is_file():
         raise ConfigError(f"the demo's recording is not in this installation ({DEMO}); install the package again")
     extent: Extent = "factor" if form in ("table", "svg", "png") else "factors"
     options = scan_options(Reading(replay=DEMO), risk, extent)
-    print(
-        "A recorded block of a local market: real Aave v3.6 contracts on a local node, made-up accounts and prices. "
-        "No node or network is used.",
-        file=sys.stderr,
-    )
-    result = scan(options)
+    if not talk.quiet:
+        print(
+            "A recorded block of a local market: real Aave v3.6 contracts on a local node, made-up accounts and "
+            "prices. No node or network is used.",
+            file=sys.stderr,
+        )
+    result = _scan(options, talk, warn=form != "table")
     _write_scan(result, output, form, risk.by, result.snapshot.block_timestamp)
-    return _code(result, risk)
+    return _code(result, options, risk)

@@ -8,14 +8,28 @@ from pathlib import Path
 
 from scanner.errors import ConfigError
 
-__all__ = ["check_folder", "load_text", "save"]
+__all__ = ["check_file", "load_text", "save"]
 
 
-def check_folder(path: str) -> None:
-    """Refuse a file whose folder is not there before work is spent on it; raises ConfigError."""
+def check_file(path: str) -> None:
+    """Refuse a file that cannot be written before work is spent on it; raises ConfigError."""
+    if path == "-":
+        return
     folder = Path(path).parent
-    if path != "-" and not folder.is_dir():
+    if not folder.is_dir():
         raise ConfigError(f"cannot write {path}: there is no folder {folder}")
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise ConfigError(f"cannot write {path}: it is a folder; name a file in it")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise ConfigError(f"cannot write {path}: it is write-protected; name another file")
+    if target.is_file() or not target.exists():
+        part = _part(target)
+        try:
+            part.touch()
+            part.unlink()
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {error.strerror or error}; name another file") from error
 
 
 def save(path: str, data: bytes) -> None:
@@ -27,7 +41,6 @@ def save(path: str, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    check_folder(path)
     target = Path(path).resolve()
     try:
         if target.exists() and not target.is_file():
@@ -40,9 +53,13 @@ def save(path: str, data: bytes) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def _part(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.part")
+
+
 def _replace(target: Path, data: bytes) -> None:
     """Write beside the target and put it in its place, with the permissions of any new file."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = _part(target)
     try:
         part.write_bytes(data)
         part.replace(target)
@@ -56,6 +73,6 @@ def load_text(path: str) -> str:
     if path == "-":
         return sys.stdin.read()
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["By", "Output", "Reading", "Risk", "Talk", "Verify"]
+__all__ = ["By", "Output", "Prices", "Reading", "Risk", "Talk", "Trust", "Verify", "Where"]
 
 Verify = Literal["none", "sample", "all"]
 By = Literal["asset", "protocol", "debt", "size"]
@@ -20,13 +20,14 @@ _OUTPUT = Group("Output", sort_key=3)
 
 @Parameter(name="*", group=_READING)
 @dataclass(frozen=True)
-class Reading:
+class Where:
     """Which chain, market and block."""
 
     rpc_url: Annotated[
         tuple[str, ...],
         Parameter(
-            help="RPC URL of the node. Else ETHEREUM_RPC_URL (with --chain ethereum), LIQBANDS_RPC_URL, ETH_RPC_URL.",
+            help="RPC URL of the node. Else ETHEREUM_RPC_URL (with --chain ethereum), LIQBANDS_RPC_URL, ETH_RPC_URL, "
+            "WEB3_PROVIDER_URI, the configuration file.",
             negative="",
         ),
     ] = ()
@@ -42,35 +43,65 @@ class Reading:
     ] = ()
     from_block: Annotated[int | None, Parameter(help="First block of a market that is not listed.")] = None
     block: Annotated[
-        str,
+        str | None,
         Parameter(
-            help="Block: a number, latest, safe, finalized, -100 (behind latest) or 0xHASH.", allow_leading_hyphen=True
+            help="Block: a number, latest, safe, finalized, -100 (behind latest) or 0xHASH; default latest.",
+            allow_leading_hyphen=True,
         ),
-    ] = "latest"
+    ] = None
     discover: Annotated[
         bool, Parameter(help="Read logs to find borrowers; without, only the index is used.", negative="--no-discover")
     ] = True
     index_file: Annotated[Path | None, Parameter(help="Index file to use instead of the one in the data folder.")] = (
         None
     )
-    record: Annotated[Path | None, Parameter(help="Record every answer of the node to FILE.")] = None
-    replay: Annotated[Path | None, Parameter(help="Answer from a recording instead of a node.")] = None
     config: Annotated[str | None, Parameter(help="Configuration file; default ./liqbands.toml when it exists.")] = None
+
+
+@Parameter(name="*", group=_READING)
+@dataclass(frozen=True)
+class Reading(Where):
+    """Where to read, from a node or from a recording of one."""
+
+    record: Annotated[Path | None, Parameter(help="Record every answer of the node to FILE.")] = None
+    replay: Annotated[
+        Path | None, Parameter(help="Answer from a recording instead of a node; it has its own block and accounts.")
+    ] = None
+
+
+# Mixins: each command offers the options that it uses. Fields of the last base come first in the help.
 
 
 @Parameter(name="*", group=_RISK)
 @dataclass(frozen=True)
-class Risk:
-    """What is computed from what was read."""
-
+class _Factor:
     factor: Annotated[
         str | None, Parameter(help="Price factor, such as ETH, BTC; default the one with most collateral.")
     ] = None
-    bands: Annotated[str, Parameter(help="Band edges: 1%, 25usd, or prices such as 1600,1700,1800.")] = "1%"
+
+
+@Parameter(name="*", group=_RISK)
+@dataclass(frozen=True)
+class _Bands:
+    bands: Annotated[
+        str | None, Parameter(help="Band edges: 1%, 25usd, or prices such as 1600,1700,1800; default 1%.")
+    ] = None
     by: Annotated[By, Parameter(help="What the columns of the heatmap split bands by.")] = "asset"
+
+
+@Parameter(name="*", group=_RISK)
+@dataclass(frozen=True)
+class _Verify:
     verify: Annotated[
         Verify, Parameter(help="How many accounts to compare with the contract's own answer at the same block.")
     ] = "sample"
+
+
+@Parameter(name="*", group=_RISK)
+@dataclass(frozen=True)
+class Trust:
+    """At which time, and whether doubtful data fails the command."""
+
     for_timestamp: Annotated[
         str | None,
         Parameter(help="Time that triggers are computed for: +12s, +1h, or a UNIX time. Default the block's own."),
@@ -79,6 +110,18 @@ class Risk:
         bool,
         Parameter(help="Exit 0 although data is incomplete or a verification failed.", negative="", show_default=False),
     ] = False
+
+
+@Parameter(name="*", group=_RISK)
+@dataclass(frozen=True)
+class Prices(Trust, _Verify, _Factor):
+    """Which price is looked at, and how closely accounts are checked."""
+
+
+@Parameter(name="*", group=_RISK)
+@dataclass(frozen=True)
+class Risk(Trust, _Verify, _Bands, _Factor):
+    """Everything that is computed from what was read."""
 
 
 @Parameter(name="*", group=_OUTPUT)
@@ -91,7 +134,7 @@ class Talk:
         bool, Parameter(alias="-q", help="Say nothing on stderr but errors.", negative="", show_default=False)
     ] = False
     verbose: Annotated[
-        bool, Parameter(alias="-v", help="Say more on stderr: requests, sizes, times.", negative="", show_default=False)
+        bool, Parameter(alias="-v", help="Say on stderr how long each stage took.", negative="", show_default=False)
     ] = False
 
 

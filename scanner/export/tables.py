@@ -68,7 +68,7 @@ def _stamped(frame: pl.DataFrame, result: ScanResult) -> pl.DataFrame:
     return frame.with_columns(
         pl.lit(one.block_number, pl.Int64).alias("block_number"),
         pl.lit(one.block_hash).alias("block_hash"),
-        pl.lit(one.complete).alias("complete"),
+        pl.lit(one.complete, pl.Boolean).alias("complete"),
     )
 
 

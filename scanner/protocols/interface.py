@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import polars as pl
 
 from scanner.chain.interface import Log, Reader
-from scanner.results import ContractAnswer
+from scanner.results import ContractAnswer, ReserveProof
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions, Rules
 
-__all__ = ["Deployment", "Found", "LendingProtocol", "LogDiscovery", "Market", "ReserveTotal"]
+__all__ = ["Deployment", "Found", "LendingProtocol", "LogDiscovery", "Market", "MarketRead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +68,16 @@ class Market:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveTotal:
-    """Debt of one reserve as the protocol counts it, against what was read."""
+@dataclass(frozen=True)
+class MarketRead:
+    """All that was read of one market, before anything is computed; ``rules`` are those at the block."""
 
-    reserve: str
-    symbol: str
-    proof: Literal["exact", "bounded"]
-    scaled_total: int
-    scaled_read: int
-    tolerance: int = 0
-
-    @property
-    def missing(self) -> int:
-        """Total less read: positive when debt is missing, negative when there is too much."""
-        return self.scaled_total - self.scaled_read
-
-    @property
-    def complete(self) -> bool:
-        return abs(self.missing) <= self.tolerance
+    market: Market
+    rules: Rules
+    graph: OracleGraph
+    positions: Positions
+    totals: Sequence[ReserveProof]
+    owners: Sequence[str]
 
 
 class LendingProtocol(Protocol):
@@ -98,8 +89,13 @@ class LendingProtocol(Protocol):
     @property
     def deployments(self) -> Sequence[Deployment]: ...
 
-    def is_market(self, chain: Reader, root: str) -> bool:
-        """Say whether an address is a market root of this protocol."""
+    @property
+    def root_name(self) -> str:
+        """Name the contract that is a market's root, as messages do: "the PoolAddressesProvider"."""
+        ...
+
+    def refusal(self, chain: Reader, root: str) -> str | None:
+        """Say why an address is no market root of this protocol and what to give instead; None when it is one."""
         ...
 
     def discovery(self, chain: Reader, root: str) -> LogDiscovery: ...
@@ -116,7 +112,7 @@ class LendingProtocol(Protocol):
         self, chain: Reader, market: Market, owners: Sequence[str], progress: Callable[[int], None] | None = None
     ) -> Positions: ...
 
-    def debt_totals(self, chain: Reader, market: Market, positions: Positions) -> Sequence[ReserveTotal]: ...
+    def debt_totals(self, chain: Reader, market: Market, positions: Positions) -> Sequence[ReserveProof]: ...
 
     def oracle_graph(self, chain: Reader, market: Market) -> OracleGraph: ...
 
@@ -128,6 +124,6 @@ class LendingProtocol(Protocol):
         """Compare chosen rows of a health frame with the contract's own answers; name the positions that differ."""
         ...
 
-    def contract_answer(self, chain: Reader, market: Market, owner: str) -> ContractAnswer | None:
-        """Read what the contract itself says of one account; None when it refuses to."""
+    def contract_answers(self, chain: Reader, market: Market, owners: Sequence[str]) -> Mapping[str, ContractAnswer]:
+        """Read what the contract itself says of accounts; those that it refuses to value are left out."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -13,7 +13,7 @@ from scanner.render.accounts import status_role
 from scanner.render.header import Header, warning_lines
 from scanner.render.ink import Ink
 from scanner.render.lines import Column, Drawing, Grid, Line, flow, style_of
-from scanner.render.words import clean, factor_move, money, price, tokens
+from scanner.render.words import blocker, clean, factor_move, money, price, tokens
 from scanner.results import ContractAnswer, ScanResult
 from scanner.views import eip55, pick_account
 
@@ -65,7 +65,7 @@ class AccountDetail(Drawing):
         if row["blocked_by"]:
             until = f" until {row['blocked_until']:%Y-%m-%d %H:%M:%S} UTC" if row["blocked_until"] else ""
             yield from flow(
-                [(f"liquidation is blocked by {clean(row['blocked_by'])}{until}", ink.role("warn"))], width, indent=1
+                [(f"liquidation is blocked by {blocker(row['blocked_by'])}{until}", ink.role("warn"))], width, indent=1
             )
 
     def _verdict(self, row: Mapping[str, Any], ink: Ink, width: int) -> Iterable[Line]:
@@ -100,6 +100,7 @@ class AccountDetail(Drawing):
             ]
             yield "legs", Grid(columns, [_leg(leg) for leg in legs])
         points = self._mine("liquidation_points", row)
+        triggers = self._mine("triggers", row)
         if points:
             columns = [
                 Column("factor", "left"),
@@ -108,15 +109,16 @@ class AccountDetail(Drawing):
                 Column("answer of its feed", rank=1),
             ]
             yield "liquidation price, all else held", Grid(columns, [_point(point) for point in points])
-        triggers = self._mine("triggers", row)
         if triggers:
             columns = [
                 Column("asset", "left"),
                 Column("when", "left"),
                 Column("price"),
                 Column("answer of the oracle", rank=1),
+                Column("", "left", rank=2),
             ]
-            yield "one asset alone", Grid(columns, [_trigger(trigger) for trigger in triggers])
+            capped = _capped(legs, points)
+            yield "one asset alone", Grid(columns, [_trigger(one, capped=one["reserve"] in capped) for one in triggers])
         seizures = [one for one in self._mine("seizures", row) if one["best"]]
         if seizures:
             names = {(leg["reserve"]): clean(leg["symbol"], 16) for leg in legs}
@@ -169,13 +171,28 @@ def _point(point: Mapping[str, Any]) -> list[Cell]:
     ]
 
 
-def _trigger(trigger: Mapping[str, Any]) -> list[Cell]:
+def _capped(legs: Sequence[Mapping[str, Any]], points: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Give the reserves whose factor moves nothing else of the account, and yet never breaks it.
+
+    What the reserve alone would need is then a price that its expression does not give: it is capped or fixed.
+    """
+    never = {point["factor"] for point in points if point["direction"] == "never"}
+    held: dict[str, set[str]] = {}
+    for leg in legs:
+        held.setdefault(leg["factor"], set()).add(leg["reserve"])
+    return {
+        reserve for factor, reserves in held.items() if factor in never and len(reserves) == 1 for reserve in reserves
+    }
+
+
+def _trigger(trigger: Mapping[str, Any], *, capped: bool) -> list[Cell]:
     when = "falls to" if trigger["direction"] == "down" else "rises to"
     return [
         (clean(trigger["symbol"], 20), "bold"),
         (when, "short" if trigger["direction"] == "up" else ""),
         (price(trigger["price_usd"]), ""),
         (trigger["trigger_price"], "dim"),
+        ("its feed cannot: capped or fixed" if capped else "", "dim"),
     ]
 
 

@@ -1,9 +1,8 @@
-"""Tables with a row per account, band or index."""
+"""Tables with a row per account or index."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
@@ -12,11 +11,11 @@ from scanner.frames import POSITION_KEY
 from scanner.render.header import Header, warning_lines
 from scanner.render.ink import Ink
 from scanner.render.lines import Column, Drawing, Grid, Line
-from scanner.render.words import clean, count, factor_move, money, move, price, short_address
+from scanner.render.words import clean, count, factor_move, money, price, short_address
 from scanner.results import ScanResult
 from scanner.views import eip55, nearest_first, nearest_points
 
-__all__ = ["AccountsTable", "BandsTable", "IndexState", "index_table", "status_role"]
+__all__ = ["AccountsTable", "IndexState", "index_table", "status_role"]
 
 Cell = tuple[str, str]
 _ROLES = {"liquidatable": "bad", "blocked": "warn", "unpriced": "warn", "no_debt": "dim", "healthy": "good"}
@@ -49,7 +48,7 @@ class AccountsTable(Drawing):
             Column("account", "left"),
             Column("health factor"),
             Column("status", "left"),
-            Column("collateral"),
+            Column("collateral", rank=1),
             Column("debt"),
             Column("leverage", rank=3),
             Column(f"{factor} at", rank=1),
@@ -110,62 +109,9 @@ def _some(names: Sequence[str]) -> str:
     return "+".join(names[:3]) + (f"+{len(names) - 3}" if len(names) > 3 else "")
 
 
-class BandsTable(Drawing):
-    """Every band of the selected factor that holds something, all columns, nothing painted."""
-
-    def __init__(self, result: ScanResult, *, now: int) -> None:
-        self.header = Header(result, now=now)
-        bands = result.frames["bands"].filter(
-            (pl.col("factor") == result.selected_factor) & (pl.col("account_count") > 0)
-        )
-        self.rows = bands.sort("lower_price_usd", descending=True, maintain_order=True).to_dicts()
-
-    def lines(self, ink: Ink, width: int) -> Iterable[Line]:
-        yield from self.header.lines(ink, width)
-        yield Line()
-        columns = [
-            Column("direction", "left"),
-            Column("from"),
-            Column("to"),
-            Column("move"),
-            Column("seizable"),
-            Column("cumulative"),
-            Column("debt to repay", rank=2),
-            Column("at risk", rank=1),
-            Column("beside", rank=4),
-            Column("blocked", rank=4),
-            Column("accounts", rank=1),
-            Column("largest account", "left", rank=3),
-            Column("", rank=3),
-        ]
-        yield from Grid(columns, [self._row(row) for row in self.rows]).lines(ink, width)
-        if not self.rows:
-            yield Line((" no band holds anything", ink.dim))
-
-    def _row(self, row: Mapping[str, Any]) -> list[Cell]:
-        largest = row["largest_account"]
-        return [
-            (row["direction"], "short" if row["direction"] == "up" else ""),
-            (price(row["lower_price_usd"]), ""),
-            (price(row["upper_price_usd"]), ""),
-            (move(row["lower_bps"] if row["direction"] == "down" else row["upper_bps"]), ""),
-            (money(row["seizable_collateral_usd"]), "bold"),
-            (money(row["cumulative_seizable_usd"]), ""),
-            (money(row["debt_to_repay_usd"]), ""),
-            (money(row["at_risk_collateral_usd"]), ""),
-            (money(row["beside_collateral_usd"]), "dim"),
-            (money(row["blocked_collateral_usd"]), "dim"),
-            (count(row["account_count"]), ""),
-            ("" if largest is None else short_address(largest), "dim"),
-            ("" if largest is None else money(row["largest_account_usd"]), "dim"),
-        ]
-
-
 class IndexState(Protocol):
     """What the index of one market knows; ``scanner.store.index.IndexStatus`` is one."""
 
-    @property
-    def path(self) -> Path: ...
     @property
     def position_count(self) -> int: ...
     @property
@@ -184,16 +130,14 @@ def index_table(markets: Sequence[tuple[str, IndexState]]) -> Drawing:
         Column("without debt"),
         Column("first block"),
         Column("covered to"),
-        Column("file", "left", rank=1),
     ]
     rows = [
         [
-            (clean(name, 50), "bold"),
+            (eip55(clean(name, 60)), "bold"),
             (count(state.position_count), ""),
             (count(state.idle_count), "dim"),
             (count(state.first_block), ""),
             (count(state.covered_to) if state.covered_to >= state.first_block else "nothing yet", ""),
-            (clean(str(state.path), 200), "dim"),
         ]
         for name, state in markets
     ]

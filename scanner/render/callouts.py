@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from scanner.render.bandrows import HeatRows
+from scanner.render.bandrows import MAIN_SHARE, HeatRows
 from scanner.render.header import warning_lines
 from scanner.render.ink import Ink, Scale
 from scanner.render.lines import Line, flow
-from scanner.render.words import accounts, clean, money, price, short_address
+from scanner.render.words import accounts, blocker, clean, money, price, short_address, some
 from scanner.results import ScanResult
 from scanner.views import StatusTotal, factor_info, status_totals
 
@@ -37,14 +37,14 @@ def callouts(
 def _dense_lines(dense: Sequence[Mapping[str, Any]], ink: Ink, width: int) -> Iterable[Line]:
     if not dense:
         return
-    yield Line(
-        (" dense bands ".ljust(18), ink.badge("wall")),
-        (" narrowest range that holds a share of all within −20 %", ink.dim),
-    )
+    badge, meaning = " dense bands ".ljust(18), " narrowest range that holds a share of all within −20 %"
+    if len(badge) + len(meaning) > width:
+        meaning = " narrowest ranges within −20 %"
+    yield Line((badge, ink.badge("wall")), (meaning, ink.dim))
     edges = [f"{price(band['lower_price_usd'], 2)} – {price(band['upper_price_usd'], 2)}" for band in dense]
     widest = max(len(text) for text in edges)
     for band, text in zip(dense, edges, strict=True):
-        main = band["share"] == 0.5
+        main = band["share"] == MAIN_SHARE
         line = Line(
             ("▐ " if main else "  ", ink.role("wall", bold=True)), (f"{band['share'] * 100:3.0f} %  ", ink.bold)
         )
@@ -53,8 +53,10 @@ def _dense_lines(dense: Sequence[Mapping[str, Any]], ink: Ink, width: int) -> It
         line.add(accounts(band["account_count"]).rjust(16), ink.plain)
         if band["largest_account"] is not None:
             who, size = short_address(band["largest_account"]), money(band["largest_account_usd"])
-            words = f"  largest {who} ${size}"
-            line.add(words if line.width + len(words) <= width else f"  {who} ${size}", ink.dim)
+            for words in (f"  largest {who} ${size}", f"  {who} ${size}", f"  {who}"):
+                if line.width + len(words) <= width:
+                    line.add(words, ink.dim)
+                    break
         yield line
 
 
@@ -68,14 +70,14 @@ def _status_lines(result: ScanResult, ink: Ink, width: int) -> Iterable[Line]:
         yield Line((" liquidatable now: nothing", ink.role("good")))
     if (blocked := totals["blocked"]).account_count:
         reasons = result.frames["accounts"]["blocked_by"].drop_nulls().unique().sort().to_list()
-        chunks = [*_words(blocked), *(["by " + clean(", ".join(reasons), 60)] if reasons else [])]
+        chunks = [*_words(blocked), *(["by " + ", ".join(map(blocker, reasons))] if reasons else [])]
         badge = (" blocked ".ljust(18), ink.badge("warn"))
         yield from flow([badge, *((words, ink.role("warn")) for words in chunks)], width)
     if (unpriced := totals["unpriced"]).account_count:
         badge = (" unpriced ".ljust(18), ink.badge("warn"))
         held = accounts(unpriced.account_count)
         text = f"{held} with an asset that the oracle does not price: nobody can liquidate them"
-        short = f"{held} that the oracle does not price"
+        short = f"{held} without an oracle price"
         yield from flow([badge, (text if len(text) + 20 <= width else short, ink.role("warn"))], width)
 
 
@@ -90,7 +92,7 @@ def _legend(result: ScanResult, rows: HeatRows, scale: Scale, by: str | None, in
     if rows.rows:
         split = "" if by is None else f" by {_BY.get(by, by)}"
         painted = ink.depth is not None
-        line = Line((f" {'colour' if painted else 'cells'}: seizable dollars a band{split}", ink.dim))
+        line = Line((f" {'colour' if painted else 'cells'}: seizable dollars a row{split}", ink.dim))
         if painted and width >= 80:
             line.add(f", log  {money(scale.low)} ", ink.dim).extend(_ramp(ink, short=False))
             line.add(f" {money(scale.high)}", ink.dim)
@@ -99,9 +101,10 @@ def _legend(result: ScanResult, rows: HeatRows, scale: Scale, by: str | None, in
         yield line
     info = factor_info(result)
     if info is not None and info.members:
-        chunks = [f"{clean(info.factor, 20)} moves {', '.join(clean(name, 16) for name in info.members)}"]
+        members = [clean(name, 16) for name in info.members]
+        chunks = [some(f"{clean(info.factor, 20)} moves ", members, width - 1)]
         others = [clean(other.factor, 16) for other in result.factors if other.factor != info.factor]
-        chunks += [f"other factors {', '.join(others)}"] if others else []
+        chunks += [some("other factors ", others, width - 1)] if others else []
         yield from flow([(words, ink.dim) for words in chunks], width, indent=1)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 
 from rich.style import Style
 
 from scanner.render.ink import Ink
 from scanner.render.lines import Drawing, Line, flow, wrap
-from scanner.render.words import accounts, age, clean, count, money, percent, price, short_address
+from scanner.render.words import accounts, age, clean, count, money, percent, price, short_address, span
 from scanner.results import FactorInfo, MarketSummary, ReserveProof, ScanResult
-from scanner.views import factor_info
+from scanner.views import eip55, factor_info
 
 __all__ = ["Header", "completeness_words", "trust_chunks", "warning_lines"]
 
 Chunk = tuple[str, Style]
 _WARNINGS = 8
+_LAST = timedelta(days=2_900_000)  # since 1970: about the last date that has four digits of year
 
 
 class Header(Drawing):
@@ -35,14 +37,18 @@ class Header(Drawing):
             markets = markets[1:]
         for chunks in markets:
             yield from flow(chunks, width, indent=1)
-        if not self.result.snapshot.complete and all(market.complete for market in self.result.markets):
+        if (seconds := _ahead(self.result)) > 0:
+            amber = ink.role("warn", bold=True)
+            chunks = [(_later(self.result, seconds), amber), ("not at the block's time", amber)]
+            yield from flow(chunks, width, indent=1)
+        if self.result.snapshot.complete is False and all(market.complete for market in self.result.markets):
             yield Line((" INCOMPLETE ", ink.badge("bad")), (" the scan could not read everything", ink.role("bad")))
 
     def _where(self, ink: Ink) -> list[Chunk]:
         snapshot = self.result.snapshot
         chunks = [(" liqbands ", ink.badge("brand"))]
         for market in self.result.markets[:1]:
-            chunks.append((f"{clean(market.protocol)} {clean(market.name, 40)}", ink.bold))
+            chunks.append((_name(market), ink.bold))
             chunks.append((f"rev {market.revision}", ink.bold))
         chunks += [
             (f"chain {snapshot.chain_id}", ink.dim),
@@ -56,12 +62,28 @@ class Header(Drawing):
     def _market(self, market: MarketSummary, ink: Ink) -> list[Chunk]:
         chunks = []
         if len(self.result.markets) > 1:
-            chunks.append((f"{clean(market.protocol)} {clean(market.name, 40)} rev {market.revision}", ink.bold))
+            chunks.append((f"{_name(market)} rev {market.revision}", ink.bold))
         elif market.completeness and (info := factor_info(self.result)):
             chunks.append((_spot(info), ink.role("spot", bold=True)))
         chunks.append((accounts(market.account_count), ink.plain))
         debt = "debt unknown in dollars" if market.debt_usd is None else f"${money(market.debt_usd)} debt"
         return [*chunks, (debt, ink.plain)]
+
+
+def _ahead(result: ScanResult) -> int:
+    """Give the seconds from the block to the time that triggers hold at."""
+    times = [result.frames[name]["for_timestamp"].max() for name in ("liquidation_points", "triggers")]
+    return max((time for time in times if isinstance(time, int)), default=0) - result.snapshot.block_timestamp
+
+
+def _later(result: ScanResult, seconds: int) -> str:
+    at = timedelta(seconds=result.snapshot.block_timestamp + seconds)
+    when = f" ({datetime(1970, 1, 1, tzinfo=UTC) + at:%Y-%m-%d %H:%M:%S} UTC)" if at < _LAST else ""
+    return f"triggers at +{span(seconds)}{when}"
+
+
+def _name(market: MarketSummary) -> str:
+    return f"{clean(market.protocol)} {eip55(clean(market.name, 42))}"  # a market without a name shows its address
 
 
 def _spot(info: FactorInfo) -> str:
@@ -114,6 +136,8 @@ def warning_lines(warnings: Iterable[str], ink: Ink, width: int) -> Iterable[Lin
     """Give warnings, broken between words; the documents have them all."""
     said = list(warnings)
     for text in said[:_WARNINGS]:
-        yield from wrap(clean(text, 600), ink.role("warn"), width, head=(" warning ".ljust(18), ink.badge("warn")))
+        yield from wrap(
+            eip55(clean(text, 600)), ink.role("warn"), width, head=(" warning ".ljust(18), ink.badge("warn"))
+        )
     if len(said) > _WARNINGS:
         yield Line((f" and {len(said) - _WARNINGS} more warnings", ink.role("warn")))

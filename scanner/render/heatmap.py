@@ -8,7 +8,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from scanner.render.bandrows import OTHER, Fold, Row, heat_rows
+from scanner.render.bandrows import MAIN_SHARE, OTHER, Fold, Row, heat_rows, shown_keys
 from scanner.render.callouts import callouts
 from scanner.render.header import Header
 from scanner.render.ink import Ink, Scale
@@ -25,7 +25,7 @@ _CUMULATIVE: Final = 10
 _ACCOUNTS: Final = 9
 _LARGEST: Final = 20
 _CELL: Final = (8, 11)
-_MAIN_SHARE: Final = 0.5  # the dense band that the gutter marks
+_OPEN: Final = 10  # times spot: the upper edge of an open band, which is its highest trigger, says no more from here
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Heatmap(Drawing):
     """The heatmap of a scan's selected factor, as wide as the console allows."""
 
     def __init__(
-        self, result: ScanResult, *, now: int, by: str = "asset", long_rows: int = 30, short_rows: int = 8
+        self, result: ScanResult, *, now: int, by: str = "asset", long_rows: int = 20, short_rows: int = 4
     ) -> None:
-        """Take a scan, the current unix time for ages, what the columns are, and how many bands to draw a side."""
+        """Take a scan, the current unix time for ages, what the columns are, and how many lines to draw a side."""
         self.result = result
         self.now = now
         self.by = by
@@ -75,12 +75,13 @@ class Heatmap(Drawing):
         yield from Header(self.result, now=self.now).lines(ink, width)
         yield Line()
         yield self._head(layout, ink)
-        yield from self._shorts(layout, scale, highest, ink)
+        yield from self._shorts(layout, scale, highest, ink, width)
         yield self._spot(layout, width, ink)
-        for row in self.rows.below:
-            yield self._row(row, layout, scale, highest, ink)
-        yield from self._end(self.rows.below_fold, layout, ink)
-        if not self.rows.below and not self.rows.below_fold:
+        if merged := _merged(self.rows.below_step):
+            yield Line((f"  {merged}", ink.dim))
+        for item in self.rows.below:
+            yield self._item(item, layout, scale, highest, ink)
+        if not self.rows.below:
             yield Line(("  no bands below the spot price", ink.dim))
         yield Line()
         yield from callouts(self.result, self.rows, scale, self.dense, self.by if layout.keys else None, ink, width)
@@ -104,8 +105,8 @@ class Heatmap(Drawing):
         )
 
     def _columns(self, room: int) -> tuple[tuple[str, ...], tuple[int, ...], bool]:
-        """Take keys while they fit; what is left over goes into one column of its own."""
-        widths = [min(max(cell_len(clean(key)) + 1, _CELL[0]), _CELL[1]) for key in self.rows.keys]
+        """Take the largest keys while they fit; what is left over goes into one column of its own."""
+        widths = [_cell_width(key) for key in self.rows.keys]
         taken = 0
         while taken < len(widths):
             others = _CELL[0] + 1 if taken + 1 < len(widths) else 0
@@ -113,7 +114,8 @@ class Heatmap(Drawing):
                 break
             taken += 1
         other = 0 < taken < len(widths)
-        return tuple(self.rows.keys[:taken]), (*widths[:taken], *([_CELL[0]] if other else [])), other
+        keys = shown_keys(self.rows.keys[:taken], self.by)
+        return tuple(keys), (*map(_cell_width, keys), *([_CELL[0]] if other else [])), other
 
     def _scale(self, layout: _Layout) -> Scale:
         if not layout.keys:
@@ -136,17 +138,30 @@ class Heatmap(Drawing):
         line.add("accounts".rjust(_ACCOUNTS) if layout.accounts else "", ink.dim)
         return line.add("largest account".rjust(_LARGEST) if layout.largest else "", ink.dim)
 
-    def _shorts(self, layout: _Layout, scale: Scale, highest: float, ink: Ink) -> Iterable[Line]:
+    def _shorts(self, layout: _Layout, scale: Scale, highest: float, ink: Ink, width: int) -> Iterable[Line]:
         rows = self.rows
         if not rows.short_accounts:
             yield Line(("  no shorts above the spot price", ink.dim))
             return
-        first = f", first at {price(rows.first_short_usd, self.places)}" if rows.first_short_usd is not None else ""
-        text = f"shorts above the spot price: ${money(rows.shorts_usd)}, {count(rows.short_accounts)} accounts{first}"
-        yield Line((f"  {text}", ink.role("short")))
-        yield from self._end(rows.above_fold, layout, ink)
-        for row in rows.above:
-            yield self._row(row, layout, scale, highest, ink, short=True)
+        text = f"  shorts above the spot price: ${money(rows.shorts_usd)}, {accounts(rows.short_accounts)}"
+        if rows.first_short_usd is not None:
+            first = f", first at {price(rows.first_short_usd, self.places)}"
+            text += first if cell_len(text) + cell_len(first) <= width else ""
+        merged = _merged(rows.above_step)
+        if merged and cell_len(text) + cell_len(merged) + 2 <= width:
+            text, merged = f"{text}, {merged}", ""
+        yield Line((text, ink.role("short")))
+        if merged:
+            yield Line((f"  {merged}", ink.dim))
+        for item in rows.above:
+            yield self._item(item, layout, scale, highest, ink, short=True)
+
+    def _item(
+        self, item: Row | Fold, layout: _Layout, scale: Scale, highest: float, ink: Ink, *, short: bool = False
+    ) -> Line:
+        if isinstance(item, Fold):
+            return self._fold(item, layout, ink)
+        return self._row(item, layout, scale, highest, ink, short=short)
 
     def _spot(self, layout: _Layout, width: int, ink: Ink) -> Line:
         style = ink.role("spot")
@@ -203,25 +218,39 @@ class Heatmap(Drawing):
         return any(
             lower < band["upper_price_usd"] and band["lower_price_usd"] < upper
             for band in self.dense
-            if band["share"] == _MAIN_SHARE
+            if band["share"] == MAIN_SHARE
         )
 
-    def _end(self, fold: Fold | None, layout: _Layout, ink: Ink) -> Iterable[Line]:
-        if fold is None:
-            return
+    def _fold(self, fold: Fold, layout: _Layout, ink: Ink) -> Line:
         edges = self._edges(fold.lower_usd, fold.upper_usd)
         what = "nothing" if not fold.accounts else f"${money(fold.total)}, {accounts(fold.accounts)}"
-        text = f"  {edges.rjust(layout.label)}  {what} in {fold.bands} bands"
-        moves = " to ".join(move(bps) for bps in (fold.upper_bps, fold.lower_bps) if bps is not None)
-        room = layout.width - cell_len(text) - cell_len(moves) - 2
-        yield Line((text + (f", {moves}" if moves and room >= 0 else ""), ink.dim))
+        text = f"  {edges.rjust(layout.label)}  {what} in {count(fold.bands)} bands"
+        moves = [move(bps) for bps in sorted((b for b in (fold.lower_bps, fold.upper_bps) if b is not None), key=abs)]
+        words = f", {'beyond ' if len(moves) == 1 else ''}{' to '.join(moves)}" if moves else ""
+        return Line((text + (words if cell_len(text) + cell_len(words) <= layout.width else ""), ink.dim))
 
     def _edges(self, lower: float, upper: float) -> str:
+        if self._open(upper):
+            return f"above {price(lower, self.places)}"
         return f"{price(lower, self.places)} – {price(upper, self.places)}"
 
+    def _open(self, upper: float) -> bool:
+        return self.rows.spot_usd is not None and upper > self.rows.spot_usd * _OPEN
+
     def _move(self, row: Row) -> str:
-        """Write the move to the edge that is farther from spot."""
+        """Write the move to the edge that is farther from spot; of an open band, to the other."""
         down = row.band["direction"] == "down"
+        if self._open(row.band["upper_price_usd"]):
+            return ">" + move(row.band["lower_bps"], row.band["lower_price_usd"] / (self.rows.spot_usd or 1.0))
         bps = row.band["lower_bps" if down else "upper_bps"]
         far = row.band["lower_price_usd" if down else "upper_price_usd"]
         return move(bps, far / self.rows.spot_usd if self.rows.spot_usd else None)
+
+
+def _cell_width(key: str) -> int:
+    return min(max(cell_len(clean(key)) + 1, _CELL[0]), _CELL[1])
+
+
+def _merged(step: int) -> str:
+    """Say that rows are not bands, where it is so."""
+    return f"each row {count(step)} bands" if step > 1 else ""

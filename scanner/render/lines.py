@@ -17,6 +17,7 @@ from scanner.render.words import fit
 __all__ = ["Column", "Drawing", "Grid", "Line", "bar", "flow", "style_of", "wrap"]
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_HANG: Final = 2  # columns before wrapped lines whose words need the room below their label
 # One character for one, so that widths stay.
 _ASCII: Final = str.maketrans(
     {"–": "-", "—": "-", "−": "-", "…": "~", "─": "-", "·": ".", "×": "x", "≥": ">", "≤": "<", "▐": "|"}
@@ -115,17 +116,18 @@ def flow(
 
 
 def wrap(text: str, style: Style, width: int, *, head: tuple[str, Style] | None = None) -> list[Line]:
-    """Break text between words, after a label, the lines below it indented."""
+    """Break text between words, after a label, the lines below it indented: less where a word needs the room."""
     first = Line(*([head, (" ", Style())] if head else []))
-    indent = min(first.width, width // 2)
+    longest = max((cell_len(word) for word in text.split()), default=0)
+    indent = first.width if first.width + longest <= width else min(first.width, _HANG)
     lines = [first]
+    start = first.width
     for word in text.split():
         line = lines[-1]
-        blank = 1 if line.width > indent else 0
+        blank = int(line.width > start)
         if line.width > indent and line.width + blank + cell_len(word) > width:
-            line = Line((" " * indent, Style()))
+            line, start, blank = Line((" " * indent, Style())), indent, 0
             lines.append(line)
-            blank = 0
         line.add(" " * blank + fit(word, width - indent), style)
     return lines
 

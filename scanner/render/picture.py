@@ -60,7 +60,9 @@ def png(
     try:
         render: Callable[..., bytes] = importlib.import_module("resvg_py").svg_to_bytes
     except ModuleNotFoundError as error:
-        raise ConfigError("PNG needs the package resvg-py: pip install 'liqbands[png]', or use --format svg") from error
+        raise ConfigError(
+            "PNG needs the package resvg-py: `pip install resvg-py` into the same environment, or use --format svg"
+        ) from error
     if not _has_font(render):
         raise ConfigError(
             "PNG needs a monospace font such as DejaVu Sans Mono (Debian: fonts-dejavu-core), "

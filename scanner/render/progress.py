@@ -69,10 +69,6 @@ class Progress:
                 self._live.remove_task(self._task)
             self._task = self._live.add_task(name, total=total)
 
-    def advance(self, units: int = 1) -> None:
-        """Count units as done."""
-        self.update(self._done + units, self._total)
-
     def update(self, done: int, total: int | None = None) -> None:
         """Say how many units are done, and in all where that is known only now."""
         self._done = done

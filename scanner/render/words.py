@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
@@ -12,6 +13,7 @@ from scanner.views import eip55
 __all__ = [
     "accounts",
     "age",
+    "blocker",
     "clean",
     "count",
     "factor_move",
@@ -22,10 +24,21 @@ __all__ = [
     "price",
     "price_places",
     "short_address",
+    "some",
+    "span",
     "tokens",
 ]
 
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
+_BLOCKERS: Final = {
+    "inactive": "an inactive reserve",
+    "paused": "a paused reserve",
+    "sentinel": "the price oracle sentinel",
+    "grace": "a grace period",
+    "zero_threshold": "a liquidation threshold of zero",
+    "unpriced": "an unpriced asset",
+    "dust": "the rule against dust",
+}
 _MONEY: Final = ((1e12, "T", 2), (1e9, "B", 2), (1e6, "M", 1), (1e3, "k", 0))
 
 
@@ -132,10 +145,29 @@ def short_address(address: str) -> str:
     return address if len(address) <= 13 else f"{address[:6]}…{address[-4:]}"
 
 
+def some(label: str, names: Sequence[str], width: int) -> str:
+    """List as many names after a label as fit, and count the others."""
+    for shown in range(len(names), 0, -1):
+        rest = f" and {len(names) - shown} more" if shown < len(names) else ""
+        text = label + ", ".join(names[:shown]) + rest
+        if cell_len(text) <= width:
+            return text
+    return f"{label}{len(names)}"
+
+
 def age(seconds: int) -> str:
     """Say how long ago; a block of the future is said so."""
-    size = abs(seconds)
+    return f"{span(abs(seconds))} {'ago' if seconds >= 0 else 'ahead'}"
+
+
+def span(seconds: int) -> str:
+    """Write a length of time in its largest unit of which there are two at least."""
     for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if size >= 2 * unit:
-            return f"{size // unit:,} {name} {'ago' if seconds >= 0 else 'ahead'}"
-    return f"{size} s {'ago' if seconds >= 0 else 'ahead'}"
+        if seconds >= 2 * unit:
+            return f"{seconds // unit:,} {name}"
+    return f"{seconds} s"
+
+
+def blocker(reason: str) -> str:
+    """Name what blocks a liquidation, to stand after "by"."""
+    return _BLOCKERS.get(reason) or clean(reason, 40)

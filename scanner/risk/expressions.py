@@ -61,10 +61,6 @@ class PriceExpression(ABC):
         """Say whether the answer never falls when the feed rises (else it never rises)."""
         return -1 not in self.slopes().get(feed, UP)
 
-    def evaluate_series(self, feed: str, moving: pl.Series, answers: Mapping[str, int], timestamp: int) -> pl.Series:
-        """Give the answers (Int128, 0: no price) at each value of one moving feed."""
-        return as_column(self.column({feed: moving}, answers, timestamp), moving.len())
-
 
 @dataclass(frozen=True, slots=True)
 class FeedAnswer(PriceExpression):

@@ -18,7 +18,7 @@ import msgspec
 
 from scanner.errors import ConfigError, IndexFileError
 
-__all__ = ["BorrowerIndex", "IndexStatus", "index_path"]
+__all__ = ["BorrowerIndex", "IndexStatus", "find_indexes", "imported_to", "index_path"]
 
 FORMAT: Final = "liqbands-index-1"
 
@@ -47,18 +47,38 @@ def index_path(folder: Path, chain_id: int, genesis_hash: str, protocol: str, ma
     return folder / "index" / f"{chain_id}-{genesis_hash[2:10]}-{protocol}-{market_id}.sqlite"
 
 
+def find_indexes(folder: Path, chain_id: int, protocol: str, market_id: str) -> list[Path]:
+    """List the files of a market, of any chain with this id."""
+    return sorted((folder / "index").glob(f"{chain_id}-????????-{protocol}-{market_id}.sqlite"))
+
+
+def imported_to(path: Path) -> int | None:
+    """Give the block up to which an imported list stands for logs; None where all logs were read, or nothing can be."""
+    if not path.is_file():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=30)) as db:
+            row = db.execute("SELECT value FROM meta WHERE key = 'imported_to'").fetchone()
+    except sqlite3.Error:
+        return None
+    return int(row[0]) if row else None
+
+
 class BorrowerIndex:
     """An open index file of one market.
 
     Raises IndexFileError when the file is damaged or belongs to another market; nothing is ever deleted by that.
-    Raises ConfigError when its folder cannot be made.
+    Raises ConfigError when its folder cannot be made, and for a first block below zero. ``asked_first`` is the first
+    block of this opening; ``first_block`` is lower where an earlier opening asked for more.
     """
 
     def __init__(
         self, path: Path, *, chain_id: int, genesis_hash: str, protocol: str, market_id: str, first_block: int
     ) -> None:
+        if first_block < 0:  # it would be kept, and no node has logs from there
+            raise ConfigError(f"the first block of a market is not below zero: --from-block {first_block}")
         self.path = path
-        self.first_block = first_block
+        self.asked_first = self.first_block = first_block
         identity = {
             "format": FORMAT,
             "chain_id": str(chain_id),
@@ -119,7 +139,7 @@ class BorrowerIndex:
             # A smaller first block means that logs before the indexed range are wanted: read them again from there.
             with self._transaction():
                 self._set("first_block", self.first_block)
-                self._db.execute("DELETE FROM meta WHERE key = 'covered_to'")
+                self._db.execute("DELETE FROM meta WHERE key IN ('covered_to', 'imported_to')")
         else:
             self.first_block = int(known["first_block"])
 
@@ -172,10 +192,25 @@ class BorrowerIndex:
             self._set("anchor_hash", block_hash)
 
     def rewind(self) -> None:
-        """Forget what was covered and who was idle: it was another chain's. Positions stay, they do no harm."""
+        """Forget what was covered and who was idle, of another chain or a bad list. Positions stay, they do no harm."""
         with self._transaction():
-            self._db.execute("DELETE FROM meta WHERE key IN ('covered_to', 'anchor_number', 'anchor_hash')")
+            self._db.execute(
+                "DELETE FROM meta WHERE key IN ('covered_to', 'imported_to', 'anchor_number', 'anchor_hash', "
+                "'idle_number', 'idle_hash')"
+            )
             self._db.execute("UPDATE positions SET found_block = 0, idle_block = NULL")
+
+    @property
+    def idle_anchor(self) -> tuple[int, str] | None:
+        """Number and hash of the newest block at which somebody was marked idle; it need not have been final."""
+        known = dict(self._rows("SELECT key, value FROM meta WHERE key IN ('idle_number', 'idle_hash')"))
+        return (int(known["idle_number"]), known["idle_hash"]) if known else None
+
+    def forget_idle(self) -> None:
+        """Take everybody for active again: what was seen at a block that was undone tells nothing."""
+        with self._transaction():
+            self._db.execute("DELETE FROM meta WHERE key IN ('idle_number', 'idle_hash')")
+            self._db.execute("UPDATE positions SET idle_block = NULL")
 
     def add(self, found: Iterable[tuple[str, str, int]], covered_to: int | None = None) -> None:
         """Insert (position, owner, block of the log) and move the cursor, in one transaction.
@@ -183,13 +218,24 @@ class BorrowerIndex:
         The cursor never moves backwards: two processes may share an index.
         """
         with self._transaction():
-            self._db.executemany(
-                "INSERT INTO positions (position, owner, found_block) VALUES (?, ?, ?) "
-                "ON CONFLICT (position) DO UPDATE SET found_block = max(found_block, excluded.found_block)",
-                found,
-            )
+            self._insert(found)
             if covered_to is not None and covered_to > self.covered_to:
                 self._set("covered_to", covered_to)
+
+    def import_list(self, owners: Iterable[str], covered_to: int | None = None) -> None:
+        """Insert owners that no log gave; with ``covered_to`` they stand for the logs up to there, which is noted."""
+        with self._transaction():
+            self._insert((owner, owner, 0) for owner in owners)
+            if covered_to is not None and covered_to > self.covered_to:
+                self._set("covered_to", covered_to)
+                self._set("imported_to", covered_to)
+
+    def _insert(self, found: Iterable[tuple[str, str, int]]) -> None:
+        self._db.executemany(
+            "INSERT INTO positions (position, owner, found_block) VALUES (?, ?, ?) "
+            "ON CONFLICT (position) DO UPDATE SET found_block = max(found_block, excluded.found_block)",
+            found,
+        )
 
     def active(self, block: int) -> list[str]:
         """List owners that may have debt at a block, in a stable order."""
@@ -205,9 +251,12 @@ class BorrowerIndex:
         ((owners,),) = self._rows(f"SELECT json_group_array(owner) FROM ({query})", block)  # noqa: S608
         return msgspec.json.decode(owners, type=list[str])
 
-    def mark_idle(self, positions: Sequence[str], block: int) -> None:
+    def mark_idle(self, positions: Sequence[str], block: int, block_hash: str) -> None:
         """Note that a complete scan saw these positions without debt at a block."""
         with self._transaction():
+            if self.idle_anchor is None or block >= self.idle_anchor[0]:
+                self._set("idle_number", block)
+                self._set("idle_hash", block_hash)
             self._db.executemany(
                 "UPDATE positions SET idle_block = max(ifnull(idle_block, 0), ?) WHERE position = ?",
                 [(block, position) for position in positions],

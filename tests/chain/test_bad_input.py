@@ -88,6 +88,17 @@ def test_what_is_no_market_root_is_refused(dev36: DevMarket, tmp_path: Path, cap
         assert (outcome.code, outcome.out) == (2, "")
         assert f"{other} is not a market root on chain 31337" in outcome.err
         assert "PoolAddressesProvider" in outcome.err
+        about = {dev36.pool: "it is the Pool of the market", dev36.oracle: "it is a contract of the market"}
+        assert (f"{about.get(other)} {dev36.root}; give that address" in outcome.err) == (other in about)
+
+
+def test_a_provider_that_lost_its_pool_names_the_other(dev36: DevMarket, rollback: Rollback, capfd: Capture) -> None:
+    market, other = rollback(dev36), "0x" + "bd" * 20
+    market.anvil.rpc("anvil_setCode", other, market.anvil.rpc("eth_getCode", market.root, "latest"))
+    at = ["--rpc-url", market.anvil.url, "--market", other]
+    bare = invoke(capfd, "scan", *at)
+    assert (bare.code, bare.out) == (2, "")
+    assert "it has no pool yet" in bare.err
 
 
 @pytest.mark.parametrize(
@@ -165,6 +176,13 @@ def test_a_block_before_the_market(dev36: DevMarket, tmp_path: Path, capfd: Capt
 
     assert (outcome.code, outcome.out) == (2, "")
     assert "is not a market root on chain 31337 at block 0" in outcome.err
+
+
+def test_a_block_at_which_the_market_is_half_set_up(dev: DevMarket, tmp_path: Path, capfd: Capture) -> None:
+    outcome = invoke(capfd, "scan", *where(dev, tmp_path / "i"), "--block", "2")
+
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "is not set up yet at block 2" in outcome.err
 
 
 def test_an_interrupted_run(dev36: DevMarket, tmp_path: Path) -> None:
@@ -300,6 +318,26 @@ def test_an_oracle_that_answers_zero_makes_no_price(dev: DevMarket, rollback: Ro
     unpriced = set(result.frames["accounts"].filter(status="unpriced")["position"])
     assert held
     assert held <= unpriced
+    assert result.trustworthy
+
+
+@pytest.mark.parametrize("answer", [2**126 + 1, 2**128, 2**200, 2**255 - 1])
+def test_an_absurd_oracle_answer_leaves_its_holders_unpriced_and_no_one_else(
+    dev36: DevMarket, rollback: Rollback, tmp_path: Path, answer: int
+) -> None:
+    market = rollback(dev36)
+    market.set_price("LINK", answer)
+    market.chain.flush()
+    link = str(market.reserves["LINK"].id)
+
+    result = scan(market, tmp_path, verify="all")
+
+    reasons = dict(result.frames["skipped"].filter(what="reserve").select("reserve", "reason").iter_rows())
+    assert reasons[link] == "unpriced: oracle answered more than 2^126"
+    legs, accounts = result.frames["legs"], result.frames["accounts"]
+    broken = legs.filter(pl.col("reserve").is_in(list(reasons)))["position"].unique()
+    assert set(accounts.filter(status="unpriced")["position"]) == set(broken)
+    assert legs.filter(reserve=link).height
     assert result.trustworthy
 
 

@@ -147,7 +147,7 @@ def test_a_warm_index_costs_few_requests(market: DevMarket, tmp_path: Path, capf
 
 
 def exported(capfd: pytest.CaptureFixture[str], market: DevMarket, index: Path) -> list[str]:
-    outcome = invoke(capfd, "index", *where(market, index), "--export", "-")
+    outcome = invoke(capfd, "index", *where(market, index), "--no-discover", "--export", "-")
     assert outcome.code == 0
     return outcome.out.splitlines()
 
@@ -185,6 +185,61 @@ def test_a_list_comes_back_as_it_went(
     assert f"imported {len(owners)} addresses" in outcome.err
     assert exported(capfd, market, index) == owners
     assert covered(index) == 0, "a list says nothing of blocks"
+
+
+def test_an_export_of_a_new_index_finds_borrowers_first(
+    market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    outcome = invoke(capfd, "index", *where(market, tmp_path / "index.sqlite"), "--export", "-")
+
+    assert (outcome.code, outcome.err) == (0, "")
+    assert set(outcome.out.splitlines()) >= indebted(market)
+
+
+def test_a_first_block_that_cannot_be_is_refused_and_does_no_harm(
+    market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    index = tmp_path / "index.sqlite"
+    at = where(market, index)
+    begin = at.index("--from-block") + 1
+    for known in (False, True):
+        for first, words in (("-1", "--from-block -1"), ("999999", "first block, 999999, is after block")):
+            for command in (["scan", "--verify", "none", "-q"], ["index"], ["index", "--status"]):
+                outcome = invoke(capfd, *command, *at[:begin], first, *at[begin + 1 :])
+                assert (outcome.code, outcome.out) == (2, ""), (known, first, command, outcome.err)
+                assert words in outcome.err
+        assert scan(capfd, market, index).code == 0
+
+
+def test_a_list_cannot_cover_what_is_still_to_come(
+    market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    index, file = tmp_path / "index.sqlite", tmp_path / "borrowers.txt"
+    file.write_text(market.members[0].address)
+
+    for block in (market.chain.block_number() + 1, -1):
+        outcome = invoke(capfd, "index", *where(market, index), "--import", file, "--covered-to", str(block))
+        assert (outcome.code, outcome.out) == (2, "")
+        assert f"--covered-to {block}" in outcome.err
+    assert not index.exists()
+
+
+def test_a_list_that_is_not_complete_is_mended_by_a_rebuild(
+    market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    index, file = tmp_path / "index.sqlite", tmp_path / "borrowers.txt"
+    file.write_text(market.of_kind("whale")[0])
+    head = str(market.chain.block_number())
+    assert invoke(capfd, "index", *where(market, index), "--import", file, "--covered-to", head).code == 0
+
+    short = scan(capfd, market, index)
+    rebuilt = invoke(capfd, "index", *where(market, index), "--rebuild")
+    whole = scan(capfd, market, index)
+
+    assert short.code == 4
+    assert f"imported list as complete up to block {head}: `liqbands index --rebuild`" in short.err.splitlines()[-1]
+    assert (rebuilt.code, whole.code, whole.err) == (0, 0, "")
+    assert {str(position) for position, _, _ in rows(index)} >= indebted(market)
 
 
 def test_an_export_goes_to_a_file(market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +297,8 @@ def test_without_logs_the_proof_says_what_a_list_lacks(
     full = scan(capfd, market, index, "--no-discover")
 
     assert empty.code == 4
-    told = empty.err.splitlines()
+    *told, advice = empty.err.splitlines()
+    assert "run again without --no-discover" in advice
     assert len(told) >= 9
     assert all("of debt missing (100.0000%, " in line for line in told)
     assert (full.code, full.err) == (0, "")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scanner.chain.interface import Call, Overrides, Reader, Reverted
+from scanner.chain.endpoint import Endpoint
+from scanner.chain.interface import Call, Lens, LensChunk, Overrides, Reader, Reverted
 from scanner.chain.reader import open_reader
 from scanner.devchain.anvil import Anvil
 from scanner.devchain.market import DevMarket
@@ -17,11 +19,14 @@ from scanner.devchain.toolchain import CONTRACTS, Toolchain
 from scanner.devchain.tx import ZERO, Chain, calldata
 from scanner.errors import OverridesRefused, RpcError
 from scanner.frames import empty
+from scanner.protocols.aave_v3 import oracle_lens
 from scanner.protocols.aave_v3.detail import AaveDetail, AaveReserve, EMode
 from scanner.protocols.aave_v3.market import read_market
-from scanner.protocols.aave_v3.oracle import overrides_for_answer, read_oracle_graph
+from scanner.protocols.aave_v3.oracle import overrides_for_answer, prove, read_oracle_graph
+from scanner.protocols.aave_v3.oracle_graph import read_oracle
+from scanner.protocols.aave_v3.oracle_lens import UNMOVED, moved_item, price_lens, prices_by_lens
 from scanner.protocols.interface import Market
-from scanner.risk.pricing import OracleGraph
+from scanner.risk.pricing import Constant, OracleGraph
 from tests.chain.conftest import Rollback
 
 pytestmark = pytest.mark.chain
@@ -68,7 +73,66 @@ contract Braggart {
         return ISource(ASSET_TO_USD_AGGREGATOR).latestAnswer() + 1;
     }
 }
+/// Says that it is a capped stable, and keeps its answer within bounds of which no getter tells.
+contract Clamped {
+    address public ASSET_TO_USD_AGGREGATOR;
+    int256 public getPriceCap = 1.5e8;
+    uint8 public constant decimals = 8;
+    int256 private immutable _low;
+    int256 private immutable _high;
+    constructor(address asset, int256 low, int256 high) {
+        ASSET_TO_USD_AGGREGATOR = asset;
+        _low = low;
+        _high = high;
+    }
+    function latestAnswer() external view returns (int256 price) {
+        price = ISource(ASSET_TO_USD_AGGREGATOR).latestAnswer();
+        if (price > getPriceCap) price = getPriceCap;
+        if (price > _high) price = _high;
+        if (price < _low) price = _low;
+    }
+}
+interface IVersioned { function version() external view returns (uint256); }
+/// A capped stable that asks its feed for more than an answer.
+contract Needy {
+    address public ASSET_TO_USD_AGGREGATOR;
+    int256 public getPriceCap = 2e8;
+    uint8 public constant decimals = 8;
+    constructor(address asset) { ASSET_TO_USD_AGGREGATOR = asset; }
+    function latestAnswer() external view returns (int256 price) {
+        require(IVersioned(ASSET_TO_USD_AGGREGATOR).version() == 4);
+        price = ISource(ASSET_TO_USD_AGGREGATOR).latestAnswer();
+        if (price > getPriceCap) price = getPriceCap;
+    }
+}
+interface IOracle {
+    function getSourceOfAsset(address asset) external view returns (address);
+    function getAssetPrice(address asset) external view returns (uint256);
+}
+/// An oracle with a floor of its own under the price of one asset.
+contract Floored {
+    IOracle private immutable _oracle;
+    address private immutable _asset;
+    uint256 private immutable _low;
+    constructor(address oracle, address asset) {
+        _oracle = IOracle(oracle);
+        _asset = asset;
+        _low = IOracle(oracle).getAssetPrice(asset);
+    }
+    function getSourceOfAsset(address asset) external view returns (address) { return _oracle.getSourceOfAsset(asset); }
+    function getAssetPrice(address asset) external view returns (uint256 price) {
+        price = _oracle.getAssetPrice(asset);
+        if (asset == _asset && price < _low) price = _low;
+    }
+}
 """
+
+BOUNDS = {  # of the answer of USDC, none of which is met when it falls by a hundredth
+    "FLOOR": (96_000_000, 2**127),
+    "CEIL": (0, 102_000_000),
+    "CLAMP": (70_000_000, 140_000_000),
+}
+ODD = ("LIAR", "MIMIC", "BRAG", "NEEDY", *BOUNDS)
 
 RATIO_CAP = "(address,address,uint8,uint104,uint48,uint16,string)"
 FEEDS = {  # name: answer, decimals, description
@@ -97,6 +161,7 @@ class World:
     inner: Mapping[str, str]  # settable feeds
     sources: Mapping[str, str]
     assets: Mapping[str, str]  # symbol to a made-up asset
+    floored: str  # an oracle in front of the oracle, with a floor under XAUt
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +178,7 @@ def world(toolchain: Toolchain) -> Iterator[World]:
     ]
     kinds += ["FixedPriceAdapter", "ConstantDollar", "UnknownAdapter", "HiddenAdapter"]
     wanted = [f"Feeds.sol:{n}" for n in names] + [f"Adapters.sol:{n}" for n in kinds]
-    wanted += ["Liars.sol:Liar", "Liars.sol:Mimic", "Liars.sol:Braggart"]
+    wanted += [f"Liars.sol:{n}" for n in ("Liar", "Mimic", "Braggart", "Clamped", "Needy", "Floored")]
     code = toolchain.compile({**units, "Liars.sol": LIARS}, wanted)
     oracle = toolchain.artifact("@aave/core-v3/artifacts/contracts/misc/AaveOracle.sol/AaveOracle.json")
     with Anvil(toolchain.anvil) as anvil:
@@ -169,6 +234,8 @@ def world(toolchain: Toolchain) -> Iterator[World]:
             "LIAR": deploy("Liar", "address,address", feeds["EURC"], feeds["BTC"]),
             "MIMIC": deploy("Mimic", "address", feeds["BTC"]),
             "BRAG": deploy("Braggart", "address", feeds["USDT"]),
+            "NEEDY": deploy("Needy", "address", feeds["LDO"]),
+            **{n: deploy("Clamped", "address,int256,int256", feeds["USDC"], *ends) for n, ends in BOUNDS.items()},
             "ZERO": feeds["ZERO"],
             "BROKEN": feeds["BROKEN"],
         }
@@ -180,7 +247,9 @@ def world(toolchain: Toolchain) -> Iterator[World]:
         chain.send(inner["ZERO"], "setZeroed(bool)", True)
         chain.send(inner["BROKEN"], "setBroken(bool)", True)
         chain.flush()
-        yield World(anvil, chain, address, feeds, inner, sources, assets)
+        floored = deploy("Floored", "address,address", address, assets["XAUt"])
+        chain.flush()
+        yield World(anvil, chain, address, feeds, inner, sources, assets, floored)
 
 
 def prices(world: World, overrides: Overrides | None = None) -> dict[str, int]:
@@ -244,9 +313,7 @@ def test_factors_come_from_the_wiring(world: World, graph: OracleGraph) -> None:
         "XAUt": "XAUt",
         "osETH": "osETH",
         "PTh": "osETH",
-        "LIAR": "LIAR",
-        "MIMIC": "MIMIC",
-        "BRAG": "BRAG",
+        **{symbol: symbol for symbol in ODD},
         "emode:1": "ETH",
     }
     assert set(graph.factors()) == {*factors.values(), "EUR", "CBETH/ETH", "stETH/ETH"}
@@ -276,13 +343,18 @@ def test_warnings_name_source_and_feed(world: World, graph: OracleGraph) -> None
     assert about(world.sources["LIAR"], "does not follow 'BTC / USD'")
     assert about(world.sources["LIAR"], world.feeds["EURC"])
     assert about(world.sources["BRAG"], "answers something else")
+    assert about(world.sources["NEEDY"], "needs more of its feeds than answers")
+    for symbol in BOUNDS:
+        assert about(world.sources[symbol], f"does not follow 'USDC / USD' ({world.feeds['USDC']})")
+        assert about(world.sources[symbol], f"reads 'USDC / USD' ({world.feeds['USDC']})")
     honest = {world.sources[s] for s in ("wstETH", "weETH", "USDC", "USDT", "EURC", "cbETH", "USDC/ETH", "PT", "GHO")}
     assert not [w for w in graph.warnings if any(source in w for source in honest)]
 
 
 def test_wiring_equals_what_moves_when_a_feed_is_really_set(world: World, graph: OracleGraph) -> None:
     secret = {world.feeds["ETH"]: {"osETH", "PTh"}, world.feeds["BTC"]: {"LIAR", "MIMIC"}}
-    secret |= {world.feeds["EURC"]: {"LIAR"}, world.feeds["USDT"]: {"BRAG"}}
+    secret |= {world.feeds["EURC"]: {"LIAR"}, world.feeds["USDT"]: {"BRAG"}, world.feeds["USDC"]: set(BOUNDS)}
+    secret |= {world.feeds["LDO"]: {"NEEDY"}}
     before = prices(world)
     for name, address in world.feeds.items():
         if address not in graph.feeds:
@@ -306,7 +378,7 @@ def test_wiring_equals_what_moves_when_a_feed_is_really_set(world: World, graph:
 
 def test_expressions_equal_the_contracts_at_random_answers_and_times(world: World, graph: OracleGraph) -> None:
     rng = random.Random(7)
-    secret = {key(world, s) for s in ("osETH", "PTh", "LIAR", "MIMIC", "BRAG")}
+    secret = {key(world, s) for s in ("osETH", "PTh", *ODD)}
     snapshot = world.anvil.rpc("evm_snapshot")
     for i in range(60):
         world.anvil.rpc("evm_increaseTime", rng.choice((0, 1, 3600, 86400)))
@@ -378,6 +450,9 @@ class WithoutOverrides:
             raise OverridesRefused("state overrides are not supported")
         return self._reader.call(calls)
 
+    def lens(self, lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
+        raise OverridesRefused("state overrides are not supported")
+
 
 def test_without_overrides_the_wiring_stands_and_is_called_unproven(world: World, graph: OracleGraph) -> None:
     with open_reader(world.anvil.url) as live:
@@ -386,8 +461,108 @@ def test_without_overrides_the_wiring_stands_and_is_called_unproven(world: World
         unproven = read_oracle_graph(bare, market, detail)
 
     assert "not proven" in unproven.warnings[-1]
-    assert unproven.reserve_factors() == {**graph.reserve_factors(), key(world, "LIAR"): "EURC"}
+    believed = {"LIAR": "EURC", "NEEDY": graph.feeds[world.feeds["LDO"]].factor, **dict.fromkeys(BOUNDS, "USDC")}
+    believed = {key(world, symbol): factor for symbol, factor in believed.items()}
+    assert unproven.reserve_factors() == {**graph.reserve_factors(), **believed}
     assert unproven.answers_at({}, unproven.timestamp) == graph.answers_at({}, graph.timestamp)
+
+
+class Changed:
+    """A live reader whose lenses are run by something else."""
+
+    def __init__(self, reader: Reader, lens: Callable[[Lens, Sequence[bytes]], Iterator[LensChunk]]) -> None:
+        self._reader = reader
+        self.lens = lens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+
+def test_a_node_whose_calls_cannot_write_is_asked_for_each_move(world: World, graph: OracleGraph) -> None:
+    def refuse(lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
+        raise RpcError("no state may change in an eth_call")
+
+    with open_reader(world.anvil.url) as live:
+        changed: Any = Changed(live, refuse)
+        assert read(world, reader=changed) == graph
+
+
+def test_a_node_that_charges_the_same_for_every_touch_is_asked_for_each_feed(world: World, graph: OracleGraph) -> None:
+    with open_reader(world.anvil.url) as live:
+
+        def touch_all(lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
+            if lens.header[0] == 0:
+                yield from live.lens(lens, items)
+                return
+            every = range(int.from_bytes(lens.header[1:3], "big"))
+            records = (i.to_bytes(4, "big") + feed.to_bytes(28, "big") for i in range(len(items)) for feed in every)
+            yield LensChunk(0, len(items), b"".join(records))
+
+        changed: Any = Changed(live, touch_all)
+        assert read(world, reader=changed) == graph
+
+
+def test_an_oracle_that_alters_what_a_source_answers_is_held(world: World) -> None:
+    floored = read(replace(world, oracle=world.floored))
+
+    assert floored.prices[key(world, "XAUt")] == Constant(265_000_000_000)
+    assert [w for w in floored.warnings if w.startswith("XAUt: its price moves with") and "held fixed" in w]
+    assert not [a for a in floored.feeds if a == world.sources["XAUt"]]
+
+
+def test_no_price_is_told_from_one_that_a_record_cannot_hold(world: World) -> None:
+    assets = [world.assets[symbol] for symbol in ("XAUt", "ZERO", "GHO", "BROKEN")]
+    source = world.sources["XAUt"]
+    stub = overrides_for_answer(source, 7, 8, 1)
+    answers = (2**192 - 1, 2**192, 0, -5, 2**254)
+    with open_reader(world.anvil.url) as live:
+        lens = price_lens(world.oracle, assets, stub)
+        items = [UNMOVED, moved_item(source, 7, answers), UNMOVED]
+        ((before,), moved, (after,)) = prices_by_lens(live, lens, assets, items)
+
+    rest = {assets[1]: None, assets[2]: 10**8, assets[3]: None}
+    assert before == after == {assets[0]: 7, **rest}
+    assert moved == [{assets[0]: 2**192 - 1, **rest}, rest, {assets[0]: None, **rest}, {assets[0]: None, **rest}, rest]
+
+
+def test_a_lens_starts_as_small_as_it_asks_for(world: World) -> None:
+    with open_reader(world.anvil.url) as live:
+        lens = replace(price_lens(world.oracle, [world.assets["WETH"]], {}), start=2)
+        assert sorted((c.first, c.count) for c in live.lens(lens, [UNMOVED] * 5)) == [(0, 2), (2, 2), (4, 1)]
+
+
+def test_a_whole_market_is_proven_by_two_requests(market: DevMarket, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    request = Endpoint.request
+
+    async def counted(endpoint: Endpoint, method: str, *args: Any, **more: Any) -> Any:
+        asked.append(method)
+        return await request(endpoint, method, *args, **more)
+
+    with open_reader(market.anvil.url) as reader:
+        found = read_market(reader, market.root, "devchain", "aave-v3")
+        assert isinstance(found.detail, AaveDetail)
+        reading = read_oracle(reader, found, found.detail)
+        monkeypatch.setattr(Endpoint, "request", counted)
+        graph = prove(reader, reading)
+        assert asked == ["eth_call"] * 2
+    assert len(graph.prices) >= 20
+    assert not [w for w in graph.warnings if "not proven" in w]
+
+
+def test_the_oracle_lens_bytecode_is_what_the_source_compiles_to(toolchain: Toolchain) -> None:
+    folder = Path(oracle_lens.__file__).parent
+    source = (folder / "oracle_lens.sol").read_text(encoding="utf-8")
+
+    (artifact,) = toolchain.compile(
+        {"oracle_lens.sol": source},
+        ["oracle_lens.sol:OracleLens"],
+        evm_version="paris",
+        optimizer_runs=1_000_000,
+        what="the oracle's lens",
+    ).values()
+
+    assert artifact.runtime == (folder / "oracle_lens.hex").read_text(encoding="ascii").strip()
 
 
 def test_a_whole_markets_map_is_what_really_moves(market: DevMarket, rollback: Rollback) -> None:

@@ -18,9 +18,9 @@ from scanner.risk.impacts import IMPACTS
 from scanner.risk.points import points
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Answers, Positions, PricePath, Rules
-from scanner.risk.shocks import shock, shocked_answers
 from scanner.risk.triggers import solve_triggers
 from tests.property.market import TIME, graph, positions, random_legs, rules
+from tests.reference.shocks import shock, shocked_answers
 
 REVISIONS = st.sampled_from([1, 7, 8, 9, 10])
 FACTORS = st.sampled_from(["ETH", "USDC", "BTC", "wstETH/ETH", "cbETH/ETH"])

@@ -101,7 +101,7 @@ class Recorded:
     @cached_property
     def accounts(self) -> dict[str, Account]:
         """Read the lens's records: account (4 bytes, left blank), e-mode, reserve id, side, nine more, balance."""
-        ((_, _, items),) = self.body["lenses"]
+        (items,) = (items for name, _, items in self.body["lenses"] if name == "aave-v3")
         found = {}
         for owner, text in items.items():
             records = bytes.fromhex(text)

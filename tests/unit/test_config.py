@@ -43,6 +43,32 @@ def test_dotenv_fills_in_what_the_environment_lacks(monkeypatch: pytest.MonkeyPa
     assert variable("ETH_RPC_URL") == "http://environment"
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"A=1\nETH_RPC_URL=http://caf\xe9\n", r"\.env, line 2: not UTF-8 text"),
+        (b"A=1\n\nETH_RPC_URL='http://node\nB=2\n", r"\.env, line 3: not NAME=value"),
+    ],
+)
+def test_a_dotenv_that_cannot_be_read_is_named_with_the_line(
+    content: bytes, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(".env").write_bytes(content)
+    with pytest.raises(ConfigError, match=message):
+        variable("ETH_RPC_URL")
+    assert caplog.records == [], "python-dotenv tells it too, without the file's name"
+
+
+def test_a_dotenv_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_bytes(b"\xef\xbb\xbfETH_RPC_URL=http://one\n")
+    assert variable("ETH_RPC_URL") == "http://one"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", lambda *_, **__: pytest.fail("read again"))
+        assert variable("ETH_RPC_URL") == "http://one"
+    Path(".env").write_text("ETH_RPC_URL=http://another\n")
+    assert variable("ETH_RPC_URL") == "http://another"
+
+
 def test_no_url_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"--rpc-url URL.*liqbands demo"):
         resolve_rpc_urls((), None, FileConfig())

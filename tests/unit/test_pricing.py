@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import polars as pl
 import pytest
 
 from scanner.errors import ConfigError
+from scanner.risk.columns import as_column
 from scanner.risk.pricing import (
     Cap,
     CapRatio,
@@ -97,6 +98,13 @@ CASES: dict[str, tuple[PriceExpression, str, Callable[[int, int], int]]] = {
 }
 
 
+def series_of(
+    expression: PriceExpression, feed: str, moving: pl.Series, answers: Mapping[str, int], now: int
+) -> pl.Series:
+    """Give the answers at each value of one moving feed."""
+    return as_column(expression.column({feed: moving}, answers, now), moving.len())
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("now", [NOW - 86400, NOW, NOW + 12, NOW + 90 * 86400, NOW + YEAR])
 def test_expression_is_the_contracts_arithmetic(case: str, now: int) -> None:
@@ -105,7 +113,7 @@ def test_expression_is_the_contracts_arithmetic(case: str, now: int) -> None:
     values = [0, 1, 2, 3, ANSWERS[feed], *(rng.randrange(ANSWERS[feed] * 3) for _ in range(200))]
     expected = [solidity(v, now) for v in values]
 
-    series = expression.evaluate_series(feed, pl.Series(values, dtype=pl.Int128), ANSWERS, now)
+    series = series_of(expression, feed, pl.Series(values, dtype=pl.Int128), ANSWERS, now)
 
     assert series.dtype == pl.Int128
     assert series.to_list() == expected
@@ -117,7 +125,7 @@ def test_direction_is_what_increasing_says(case: str) -> None:
     expression, feed, _ = CASES[case]
     values = pl.Series(range(1, ANSWERS[feed] * 2, ANSWERS[feed] // 500), dtype=pl.Int128)
 
-    steps = expression.evaluate_series(feed, values, ANSWERS, NOW).diff().drop_nulls()
+    steps = series_of(expression, feed, values, ANSWERS, NOW).diff().drop_nulls()
 
     assert (steps >= 0).all() if expression.increasing(feed) else (steps <= 0).all()
     assert expression.feeds() >= {feed}
@@ -128,7 +136,7 @@ def test_a_capped_ratio_does_not_follow_its_feed() -> None:
     cap = expression.cap(NOW)  # type: ignore[attr-defined]
     at_cap = ANSWERS["eth"] * cap // 10**18
 
-    series = expression.evaluate_series("ratio", pl.Series([cap, cap + 1, 2 * cap], dtype=pl.Int128), ANSWERS, NOW)
+    series = series_of(expression, "ratio", pl.Series([cap, cap + 1, 2 * cap], dtype=pl.Int128), ANSWERS, NOW)
 
     assert series.to_list() == [at_cap] * 3
     assert expression.evaluate({**ANSWERS, "ratio": 2 * cap}, NOW + YEAR) > at_cap  # type: ignore[operator]
@@ -145,12 +153,12 @@ def test_without_a_positive_answer_there_is_no_price(case: str, answer: int) -> 
 
     assert expression.evaluate({**ANSWERS, feed: answer}, NOW) is None
     assert expression.evaluate({}, NOW) is None
-    assert expression.evaluate_series(feed, pl.Series([answer], dtype=pl.Int128), ANSWERS, NOW).to_list() == [0]
+    assert series_of(expression, feed, pl.Series([answer], dtype=pl.Int128), ANSWERS, NOW).to_list() == [0]
 
 
 def test_answers_beyond_128_bits_raise() -> None:
     with pytest.raises(OverflowError):
-        Product(RATIO, ETH, 1, 1).evaluate_series("eth", pl.Series([2**100], dtype=pl.Int128), ANSWERS, NOW)
+        series_of(Product(RATIO, ETH, 1, 1), "eth", pl.Series([2**100], dtype=pl.Int128), ANSWERS, NOW)
 
 
 def feed(address: str, factor: str, answer: int) -> Feed:

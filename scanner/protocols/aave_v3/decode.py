@@ -17,6 +17,7 @@ __all__ = [
     "ORACLE",
     "POOL",
     "PRICE_REVERTED",
+    "PRICE_TOO_LARGE",
     "PRICE_ZERO",
     "SENTINEL",
     "STABLE_DEBT_TOKEN",
@@ -52,6 +53,8 @@ ZERO_ADDRESS: Final = "0x" + "00" * 20
 
 PRICE_REVERTED: Final = "unpriced: oracle reverted"
 PRICE_ZERO: Final = "unpriced: oracle answered 0"
+PRICE_TOO_LARGE: Final = "unpriced: oracle answered more than 2^126"
+_LARGEST_PRICE: Final = 2**126  # columns hold less than 2^127
 
 _SYMBOL_LENGTH: Final = 32
 _LABEL_LENGTH: Final = 64
@@ -112,7 +115,8 @@ def price(answer: Answer) -> int | str:
     """Give an oracle answer, or the reason why there is none."""
     if isinstance(answer, Reverted):
         return PRICE_REVERTED
-    return integer(ORACLE, "getAssetPrice", answer) or PRICE_ZERO
+    value = integer(ORACLE, "getAssetPrice", answer)
+    return PRICE_TOO_LARGE if value > _LARGEST_PRICE else value or PRICE_ZERO
 
 
 def round_time(answer: Answer) -> int | None:

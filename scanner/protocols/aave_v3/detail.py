@@ -121,11 +121,6 @@ class AaveDetail:
         return self.revision <= 4
 
     @property
-    def has_stable_debt(self) -> bool:
-        """Say whether stable-rate debt may exist (up to v3.1)."""
-        return self.revision <= 4
-
-    @property
     def exact_balances(self) -> bool:
         """Say whether collateral is rounded down, debt up and the threshold not averaged (from v3.5)."""
         return self.revision >= 9

@@ -30,7 +30,9 @@ from scanner.protocols.aave_v3.emodes import category_calls, decode_categories, 
 from scanner.protocols.aave_v3.tables import Prices, market_frame, reserves_frame, skipped_frame
 from scanner.protocols.interface import Market
 
-__all__ = ["is_market", "read_market"]
+__all__ = ["ROOT_NAME", "read_market", "refusal"]
+
+ROOT_NAME: Final = "the PoolAddressesProvider"
 
 _MAX_DECIMALS: Final = 36
 _MAX_RESERVES: Final = 128
@@ -39,16 +41,21 @@ _NEWEST: Final = max(KNOWN_REVISIONS)
 Key = TypeVar("Key", bound=Hashable)
 
 
-def is_market(chain: Reader, root: str) -> bool:
-    """Say whether an address is a PoolAddressesProvider whose pool names it back.
+def refusal(chain: Reader, root: str) -> str | None:
+    """Say why an address is no PoolAddressesProvider whose pool names it back; None when it is one.
 
-    Reads getPool, getPriceOracle, getPriceOracleSentinel; then ADDRESSES_PROVIDER and POOL_REVISION of the pool.
+    Reads getPool, getPriceOracle, getPriceOracleSentinel; then ADDRESSES_PROVIDER and POOL_REVISION of the pool. For
+    a contract of a market, such as its Pool, reads ADDRESSES_PROVIDER to name the address to give.
     """
-    try:
-        _read_root(chain, root.lower())
-    except UnknownMarketError:
-        return False
-    return True
+    root = root.lower()
+    base = _read_root(chain, root)
+    if base is None:
+        return _advice(chain, root)
+    if base.pool == ZERO_ADDRESS:
+        return f"it has no pool yet: the market is not set up yet at block {chain.block.number}, give a later one"
+    if base.parent != root:
+        return f"it names a pool that belongs to {base.parent}: give that address"
+    return None
 
 
 def read_market(chain: Reader, root: str, name: str, slug: str, *, newest_for_unknown: bool = False) -> Market:
@@ -60,6 +67,8 @@ def read_market(chain: Reader, root: str, name: str, slug: str, *, newest_for_un
     """
     root = root.lower()
     base = _read_root(chain, root)
+    if base is None or base.parent != root:
+        raise UnknownMarketError(f"{root} is not a market root on chain {chain.chain_id}: {refusal(chain, root)}")
     known = base.revision in KNOWN_REVISIONS
     if not known and not newest_for_unknown:
         raise UnknownRevisionError(
@@ -93,6 +102,7 @@ class _Root:
     pool: str
     oracle: str
     sentinel: str
+    parent: str  # whom the pool takes for its root
     revision: int
 
 
@@ -108,22 +118,37 @@ def _ask(chain: Reader, calls: Mapping[Key, Call]) -> dict[Key, Answer]:
     return dict(zip(calls, chain.call(list(calls.values())), strict=True))
 
 
-def _read_root(chain: Reader, root: str) -> _Root:
+def _read_root(chain: Reader, root: str) -> _Root | None:
+    """Read what a root names, with a pool of zero and no parent while it names none; None for another contract."""
     names = ("getPool", "getPriceOracle", "getPriceOracleSentinel")
     answers = _ask(chain, {name: ADDRESSES_PROVIDER.call(root, name) for name in names})
     try:
         pool, oracle, sentinel = (address(ADDRESSES_PROVIDER, name, answers[name]) for name in names)
+        if pool == ZERO_ADDRESS:
+            return _Root(pool, oracle, sentinel, ZERO_ADDRESS, 0)
         about = _ask(chain, {name: POOL.call(pool, name) for name in ("ADDRESSES_PROVIDER", "POOL_REVISION")})
         parent = address(POOL, "ADDRESSES_PROVIDER", about["ADDRESSES_PROVIDER"])
         revision = integer(POOL, "POOL_REVISION", about["POOL_REVISION"])
-    except DecodeError as error:
-        raise UnknownMarketError(
-            f"{root} is no Aave v3 market on chain {chain.chain_id}: give the PoolAddressesProvider (not the pool),"
-            " and check that the RPC URL is for the right chain"
-        ) from error
-    if parent != root:
-        raise UnknownMarketError(f"{root} names a pool that belongs to {parent}: give that address instead")
-    return _Root(pool, oracle, sentinel, revision)
+    except DecodeError:
+        return None
+    return _Root(pool, oracle, sentinel, parent, revision)
+
+
+def _advice(chain: Reader, other: str) -> str:
+    """Say what to give instead of a contract that is no root."""
+    try:
+        answer = chain.call([POOL.call(other, "ADDRESSES_PROVIDER")])[0]
+        root = address(POOL, "ADDRESSES_PROVIDER", answer)
+        base = _read_root(chain, root)
+    except DecodeError:
+        base = None
+    if base is None or base.parent != root:
+        return (
+            f"no contract answers there as {ROOT_NAME} does: check the address, the chain of the RPC URL, and that the"
+            " block is not before the market"
+        )
+    what = "the Pool" if base.pool == other else "a contract"
+    return f"it is {what} of the market {root}; give that address, {ROOT_NAME}"
 
 
 def _read_terms(chain: Reader, base: _Root, revision: int) -> _Terms:
@@ -136,6 +161,11 @@ def _read_terms(chain: Reader, base: _Root, revision: int) -> _Terms:
     if base.sentinel != ZERO_ADDRESS and revision < 11:
         calls["sentinel"] = SENTINEL.call(base.sentinel, "isLiquidationAllowed")
     answers = _ask(chain, calls)
+    if any(answers[name] == b"" for name in ("list", "currency", "unit")):
+        raise UnknownMarketError(
+            f"pool {base.pool} is not set up yet at block {chain.block.number} (it or its price oracle has no code):"
+            " give a later block"
+        )
     base_unit = integer(ORACLE, "BASE_CURRENCY_UNIT", answers["unit"])
     if base_unit < 1:
         raise ProtocolError(f"oracle {base.oracle} says that its unit of account is {base_unit}")

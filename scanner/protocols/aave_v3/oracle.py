@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scanner.chain.interface import Reader
 from scanner.protocols.aave_v3.detail import AaveDetail
-from scanner.protocols.aave_v3.oracle_graph import build_graph, read_oracle
+from scanner.protocols.aave_v3.oracle_graph import build_graph, read_oracle, without_unused
 from scanner.protocols.aave_v3.oracle_proof import prove
 from scanner.protocols.aave_v3.oracle_stub import overrides_for_answer, stub_code
 from scanner.protocols.interface import Market
@@ -21,4 +21,4 @@ def read_oracle_graph(reader: Reader, market: Market, detail: AaveDetail, *, pro
     none.
     """
     reading = read_oracle(reader, market, detail)
-    return prove(reader, reading) if proof else build_graph(reading, {})
+    return prove(reader, reading) if proof else without_unused(build_graph(reading, {}))

@@ -15,7 +15,7 @@ from scanner.protocols.aave_v3.oracle_wiring import Leaf, Source, expression, re
 from scanner.protocols.interface import Market
 from scanner.risk.pricing import Constant, Feed, OracleGraph, PriceExpression
 
-__all__ = ["OracleReading", "build_graph", "read_oracle"]
+__all__ = ["OracleReading", "build_graph", "hold", "read_oracle", "without_unused"]
 
 _UNKNOWN: Final = "is of an unknown kind"
 _DISAGREES: Final = "answers something else than its getters say"
@@ -72,8 +72,32 @@ def build_graph(reading: OracleReading, opaque: Mapping[str, str]) -> OracleGrap
         wrong |= {key: _DISAGREES for key, price in reading.prices.items() if today.get(key) != price}
         added = {top: why for key, why in wrong.items() if (top := reading.tops[key]) is not None and top not in opaque}
         if not added:
-            return _hold(reading, graph, [key for key, why in wrong.items() if why is _DISAGREES])
+            unpriced = {
+                key: f"the oracle's price is not what its source {reading.tops[key]} answers (a fallback oracle?)"
+                for key, why in wrong.items()
+                if why is _DISAGREES
+            }
+            return hold(reading, graph, unpriced)
         opaque |= added
+
+
+def hold(reading: OracleReading, graph: OracleGraph, reasons: Mapping[str, str]) -> OracleGraph:
+    """Hold prices that nothing explains at today's answer, each with its reason.
+
+    Their feeds stay, so that the proof moves them: ``without_unused`` drops them.
+    """
+    held = {key: Constant(reading.prices[key]) for key in reasons}
+    warnings = [f"{reading.symbols[key]}: {why}; it is held fixed" for key, why in reasons.items()]
+    return replace(graph, prices={**graph.prices, **held}, warnings=(*graph.warnings, *warnings))
+
+
+def without_unused(graph: OracleGraph) -> OracleGraph:
+    """Drop feeds that price nothing."""
+    used = {address for price in graph.prices.values() for address in price.feeds()}
+    feeds = {address: feed for address, feed in graph.feeds.items() if address in used}
+    stables = stable_factors(dict.fromkeys(feed.factor for feed in feeds.values()))
+    groups = {"stables": stables} if stables and "stables" in graph.groups else {}
+    return replace(graph, feeds=feeds, groups=groups)
 
 
 def _source_of(answer: bytes | Reverted) -> str | None:
@@ -141,19 +165,3 @@ def _feed(reading: OracleReading, address: str, named: Named) -> Feed:
         answer_at=source.updated_at or None,
         factor=named.factor,
     )
-
-
-def _hold(reading: OracleReading, graph: OracleGraph, keys: list[str]) -> OracleGraph:
-    """Hold prices that do not come from the asset's source (a fallback oracle) at today's answer."""
-    held = {key: Constant(reading.prices[key]) for key in keys}
-    prices = {**graph.prices, **held}
-    used = {address for price in prices.values() for address in price.feeds()}
-    warnings = [
-        f"{reading.symbols[key]}: the oracle's price is not what its source {reading.tops[key]} answers "
-        "(a fallback oracle?); it is held fixed"
-        for key in keys
-    ]
-    feeds = {address: feed for address, feed in graph.feeds.items() if address in used}
-    stables = stable_factors(dict.fromkeys(feed.factor for feed in feeds.values()))
-    groups = {"stables": stables} if stables and "stables" in graph.groups else {}
-    return replace(graph, prices=prices, feeds=feeds, groups=groups, warnings=(*graph.warnings, *warnings))

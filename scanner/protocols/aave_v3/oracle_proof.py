@@ -1,97 +1,120 @@
-"""Prove an oracle's wiring on chain: move one feed by a state override and read every price."""
+"""Prove an oracle's wiring on chain: move each feed by a state override and read every price."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from scanner.beside import beside
-from scanner.chain.interface import Call, Overrides, Reader, Reverted
-from scanner.errors import OverridesRefused
+from scanner.chain.interface import Overrides, Reader, Reverted
+from scanner.errors import OverridesRefused, RpcError
 from scanner.protocols.aave_v3.decode import ORACLE
-from scanner.protocols.aave_v3.oracle_graph import OracleReading, build_graph
+from scanner.protocols.aave_v3.oracle_graph import OracleReading, build_graph, hold, without_unused
+from scanner.protocols.aave_v3.oracle_lens import (
+    UNMOVED,
+    Prices,
+    moved_item,
+    price_lens,
+    prices_by_lens,
+    reads_by_lens,
+)
 from scanner.protocols.aave_v3.oracle_stub import overrides_for_answer
 from scanner.protocols.aave_v3.oracle_wiring import PRICE_SOURCE
 from scanner.risk.pricing import Feed, OracleGraph
 
-__all__ = ["prove", "shifted"]
+__all__ = ["prove", "tried"]
 
-_AT_ONCE: Final = 4
-"""Feeds that are moved at once: a far node lets each wait."""
+_TRIED_PERCENT: Final = (50, 90, 99, 110, 200)
+"""Near and far, both ways: a floor or a cap that no getter tells shows at one of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Observation:
-    """What the chain answers while one feed is moved; None where it answers nothing or nothing positive."""
+class _Seen:
+    """The oracle's prices while one feed answers something else; without a feed all answer as today."""
 
-    shifted: int
-    prices: Mapping[str, int | None]
-    answers: Mapping[str, int | None]
+    feed: Feed | None
+    answer: int
+    prices: Prices
 
 
 def prove(reader: Reader, reading: OracleReading) -> OracleGraph:
-    """Move each feed to 0.99 of its answer, one eth_call each, and compare every price with its expression.
+    """Move each feed to the answers of ``tried`` and compare every price with its expression, to the unit.
 
-    A source whose price moves in another way than its wiring says becomes a feed of its own, with a warning that
-    names the feed. Feeds that move with another feed are named too. When the endpoint takes no overrides, the wiring
-    stays as read and a warning says so.
+    While one feed moves, stubs hold all others at today's answer. A source whose price is another than its wiring says
+    becomes a feed of its own, with a warning that names the feed. Feeds that read another feed are named too. When the
+    endpoint takes no overrides, the wiring stays as read and a warning says so.
     """
     opaque: dict[str, str] = {}
-    seen: dict[str, _Observation] = {}
     while True:
         graph = build_graph(reading, opaque)
-        new = [feed for address, feed in graph.feeds.items() if address not in seen]
+        followers = beside(lambda graph=graph: _followers(reader, reading, graph))  # type: ignore[misc]
         try:
-            seen |= _observed(reader, reading, new)
+            wrong = _wrong(reading, graph, _observed(reader, reading, graph))
+            notes = followers.result()
         except OverridesRefused:
             note = "the oracle's wiring is not proven: the endpoint takes no state overrides"
-            return replace(graph, warnings=(*graph.warnings, note))
-        wrong = _wrong(reading, graph, seen)
+            return without_unused(replace(graph, warnings=(*graph.warnings, note)))
         added = {
-            top: f"does not follow {_name(feed)} as its getters say"
+            top: f"does not follow {_name(feed)} as its getters say" if feed else "needs more of its feeds than answers"
             for key, feed in wrong.items()
             if (top := reading.tops[key]) is not None and top not in opaque
         }
         if not added:
-            held = [
-                f"{reading.symbols[key]}: its price moves with {_name(feed)}, and nothing says how; it is held fixed"
-                for key, feed in wrong.items()
-            ]
-            return replace(graph, warnings=(*graph.warnings, *_followers(reading, graph, seen), *held))
+            graph = replace(graph, warnings=(*graph.warnings, *notes))
+            return without_unused(hold(reading, graph, {key: _unexplained(feed) for key, feed in wrong.items()}))
         opaque |= added
 
 
-def shifted(answer: int) -> int:
-    """Give 0.99 of an answer, or another positive one where that is the same."""
-    return answer * 99 // 100 if answer > 1 else answer + 1
+def tried(answer: int) -> tuple[int, ...]:
+    """Give the answers that a feed is moved to: 0.5, 0.9, 0.99, 1.1 and 2 times today's, all positive."""
+    return tuple(max(answer * percent // 100, 1) for percent in _TRIED_PERCENT)
 
 
-def _observed(reader: Reader, reading: OracleReading, feeds: Sequence[Feed]) -> dict[str, _Observation]:
-    """Observe each feed's move."""
-    shares = [feeds[first::_AT_ONCE] for first in range(min(_AT_ONCE, len(feeds)))]
-    lanes = [
-        beside(lambda share=share: {feed.address: _observe(reader, reading, feed) for feed in share})  # type: ignore[misc]
-        for share in shares
+def _observed(reader: Reader, reading: OracleReading, graph: OracleGraph) -> list[_Seen]:
+    """Read the prices of all assets as the feeds answer today, then at each answer of each feed."""
+    assets = list(dict.fromkeys(reading.assets.values()))
+    moves = [(feed, tried(feed.answer)) for feed in graph.feeds.values()]
+    stubs: dict[str, bytes] = {}
+    for feed in graph.feeds.values():
+        stubs |= _stub(reading, feed, feed.answer)
+    items = [UNMOVED, *(moved_item(feed.address, feed.answer, answers) for feed, answers in moves)]
+    try:
+        lens = price_lens(reading.oracle, assets, stubs)
+        ((today,), *moved) = prices_by_lens(reader, lens, assets, items)
+    except OverridesRefused:
+        raise
+    except RpcError:  # an endpoint that does not let an eth_call write, or a price that takes all the gas
+        return list(_observed_singly(reader, reading, moves, stubs, assets))
+    return [
+        _Seen(None, 0, today),
+        *(
+            _Seen(feed, answer, prices)
+            for (feed, answers), found in zip(moves, moved, strict=True)
+            for answer, prices in zip(answers, found, strict=True)
+        ),
     ]
-    return {address: observation for lane in lanes for address, observation in lane.result().items()}
 
 
-def _observe(reader: Reader, reading: OracleReading, feed: Feed) -> _Observation:
-    answer = shifted(feed.answer)
-    overrides = overrides_for_answer(feed.address, answer, feed.decimals, feed.answer_at or reading.timestamp)
-    others = [a for a, source in reading.sources.items() if source.answer > 0 and a != feed.address]
-    calls = [ORACLE.call(reading.oracle, "getAssetPrice", asset) for asset in reading.assets.values()]
-    calls += [PRICE_SOURCE.call(address, "latestAnswer") for address in others]
-    values = _values(reader, calls, overrides)
-    prices = dict(zip(reading.assets, values, strict=False))
-    answers = dict(zip(others, values[len(prices) :], strict=True))
-    return _Observation(answer, prices, {**answers, feed.address: answer})
+def _observed_singly(
+    reader: Reader,
+    reading: OracleReading,
+    moves: Sequence[tuple[Feed, Sequence[int]]],
+    stubs: Overrides,
+    assets: Sequence[str],
+) -> Iterator[_Seen]:
+    """Observe the same with a request for each answer of each feed."""
+    calls = [ORACLE.call(reading.oracle, "getAssetPrice", asset) for asset in assets]
+    tries: list[tuple[Feed | None, int]] = [(None, 0)]
+    tries += [(feed, answer) for feed, answers in moves for answer in answers]
+    for feed, answer in tries:
+        own = _stub(reading, feed, answer) if feed is not None else {}
+        answers = reader.call(calls, overrides={**stubs, **own})
+        yield _Seen(feed, answer, dict(zip(assets, map(_positive, answers), strict=True)))
 
 
-def _values(reader: Reader, calls: Sequence[Call], overrides: Overrides) -> list[int | None]:
-    answers = reader.call(calls, overrides=overrides)
-    return [_positive(answer) for answer in answers]
+def _stub(reading: OracleReading, feed: Feed, answer: int) -> Overrides:
+    return overrides_for_answer(feed.address, answer, feed.decimals, feed.answer_at or reading.timestamp)
 
 
 def _positive(answer: bytes | Reverted) -> int | None:
@@ -101,29 +124,56 @@ def _positive(answer: bytes | Reverted) -> int | None:
     return value if value > 0 else None
 
 
-def _wrong(reading: OracleReading, graph: OracleGraph, seen: Mapping[str, _Observation]) -> dict[str, Feed]:
-    """Find prices that are not what their expression gives at the feeds' observed answers."""
-    wrong: dict[str, Feed] = {}
-    for address, feed in graph.feeds.items():
-        observed = seen[address]
-        answers = {a: observed.answers.get(a) or 0 for a in graph.feeds}
+def _wrong(reading: OracleReading, graph: OracleGraph, observed: Sequence[_Seen]) -> dict[str, Feed | None]:
+    """Find prices that are not what their expression gives, and at which feed's move that shows first."""
+    wrong: dict[str, Feed | None] = {}
+    for seen in observed:
+        answers = {**graph.answers(), **({seen.feed.address: seen.answer} if seen.feed is not None else {})}
         for key, price in graph.prices.items():
-            if price.evaluate(answers, reading.timestamp) != observed.prices[key]:
-                wrong.setdefault(key, feed)
+            asset = reading.assets[key]
+            if asset not in seen.prices or price.evaluate(answers, reading.timestamp) != seen.prices[asset]:
+                wrong.setdefault(key, seen.feed)
     return wrong
 
 
-def _followers(reading: OracleReading, graph: OracleGraph, seen: Mapping[str, _Observation]) -> list[str]:
+def _unexplained(feed: Feed | None) -> str:
+    what = f"its price moves with {_name(feed)}" if feed is not None else "its price is more than its source's answer"
+    return f"{what}, and nothing says how"
+
+
+def _followers(reader: Reader, reading: OracleReading, graph: OracleGraph) -> list[str]:
+    """Name the feeds that read another feed."""
+    try:
+        reads = reads_by_lens(reader, graph.feeds)
+    except OverridesRefused:
+        raise
+    except RpcError:
+        reads = None
+    if reads is None:
+        reads = _moved_by_another(reader, reading, graph)
     notes = []
-    for address, feed in graph.feeds.items():
-        for other in graph.feeds.values():
-            if other.address != address and seen[address].answers.get(other.address) != other.answer:
-                symbols = sorted(reading.symbols[k] for k, p in graph.prices.items() if other.address in p.feeds())
+    for feed in graph.feeds.values():
+        for address in graph.feeds:
+            symbols = sorted(reading.symbols[k] for k, p in graph.prices.items() if address in p.feeds())
+            if symbols and feed.address in reads[address]:
                 notes.append(
-                    f"{', '.join(symbols)}: price source {other.address} moves with {_name(feed)}, although its "
+                    f"{', '.join(symbols)}: price source {address} reads {_name(feed)}, although its "
                     f"getters do not say so; name it under factors in the configuration to move both together"
                 )
     return notes
+
+
+def _moved_by_another(reader: Reader, reading: OracleReading, graph: OracleGraph) -> dict[str, set[str]]:
+    """Say which other feeds move each feed when they halve, with a request for each feed."""
+    found: dict[str, set[str]] = {address: set() for address in graph.feeds}
+    calls = [PRICE_SOURCE.call(address, "latestAnswer") for address in graph.feeds]
+    for moved in graph.feeds.values():
+        overrides = _stub(reading, moved, moved.answer // 2 or 2)
+        answers = reader.call(calls, overrides=overrides)
+        for feed, answer in zip(graph.feeds.values(), answers, strict=True):
+            if feed is not moved and _positive(answer) != feed.answer:
+                found[feed.address].add(moved.address)
+    return found
 
 
 def _name(feed: Feed) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -10,14 +10,14 @@ from scanner.chain.interface import Reader
 from scanner.protocols.aave_v3.decode import ADDRESSES_PROVIDER, POOL, address, found
 from scanner.protocols.aave_v3.deployments import DEPLOYMENTS
 from scanner.protocols.aave_v3.detail import AaveDetail
-from scanner.protocols.aave_v3.market import is_market, read_market
+from scanner.protocols.aave_v3.market import ROOT_NAME, read_market, refusal
 from scanner.protocols.aave_v3.oracle import read_oracle_graph
 from scanner.protocols.aave_v3.positions import read_positions
 from scanner.protocols.aave_v3.rules import AaveRules
 from scanner.protocols.aave_v3.totals import debt_totals
-from scanner.protocols.aave_v3.verify import contract_answer, mismatches
-from scanner.protocols.interface import Deployment, LogDiscovery, Market, ReserveTotal
-from scanner.results import ContractAnswer
+from scanner.protocols.aave_v3.verify import contract_answers, mismatches
+from scanner.protocols.interface import Deployment, LogDiscovery, Market
+from scanner.results import ContractAnswer, ReserveProof
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions
 
@@ -35,9 +35,13 @@ class AaveV3:
     def deployments(self) -> Sequence[Deployment]:
         return DEPLOYMENTS
 
-    def is_market(self, chain: Reader, root: str) -> bool:
-        """Say whether an address is a PoolAddressesProvider."""
-        return is_market(chain, root)
+    @property
+    def root_name(self) -> str:
+        return ROOT_NAME
+
+    def refusal(self, chain: Reader, root: str) -> str | None:
+        """Say why an address is no PoolAddressesProvider; see ``market.refusal``."""
+        return refusal(chain, root)
 
     def discovery(self, chain: Reader, root: str) -> LogDiscovery:
         """Find accounts by ``Borrow.onBehalfOf``: debt cannot move by transfer, so nobody with debt is missing.
@@ -57,7 +61,7 @@ class AaveV3:
         """Read the exact state of accounts; see ``positions.read_positions``."""
         return read_positions(chain, market, _detail(market), owners, progress)
 
-    def debt_totals(self, chain: Reader, market: Market, positions: Positions) -> Sequence[ReserveTotal]:
+    def debt_totals(self, chain: Reader, market: Market, positions: Positions) -> Sequence[ReserveProof]:
         """Compare debt per reserve with the debt tokens; see ``totals.debt_totals``."""
         return debt_totals(chain, _detail(market), positions)
 
@@ -75,9 +79,9 @@ class AaveV3:
         """Compare rows of a health frame with ``getUserAccountData``; see ``verify.mismatches``."""
         return mismatches(chain, market, _detail(market), positions, health, rows)
 
-    def contract_answer(self, chain: Reader, market: Market, owner: str) -> ContractAnswer | None:
-        """Read ``getUserAccountData`` of one account; None when it reverts."""
-        return contract_answer(chain, _detail(market), owner)
+    def contract_answers(self, chain: Reader, market: Market, owners: Sequence[str]) -> Mapping[str, ContractAnswer]:
+        """Read ``getUserAccountData`` of accounts; those for whom it reverts are left out."""
+        return contract_answers(chain, _detail(market), owners)
 
 
 def _detail(market: Market) -> AaveDetail:

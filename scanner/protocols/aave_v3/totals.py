@@ -13,7 +13,7 @@ from scanner.exact import sum_by
 from scanner.protocols.aave_v3.amounts import leg_amounts
 from scanner.protocols.aave_v3.decode import STABLE_DEBT_TOKEN, TOKEN, integer
 from scanner.protocols.aave_v3.detail import DEBT, STABLE_DEBT, AaveDetail
-from scanner.protocols.interface import ReserveTotal
+from scanner.results import ReserveProof
 from scanner.risk.rules import Positions
 
 __all__ = ["STABLE_TOLERANCE", "debt_totals"]
@@ -22,7 +22,7 @@ STABLE_TOLERANCE: Final = 1000
 """The stable-debt token compounds one average rate, each account its own: one part in this many is allowed between."""
 
 
-def debt_totals(chain: Reader, detail: AaveDetail, positions: Positions) -> Sequence[ReserveTotal]:
+def debt_totals(chain: Reader, detail: AaveDetail, positions: Positions) -> Sequence[ReserveProof]:
     """Compare debt per reserve.
 
     Variable debt is exact: ``scaledTotalSupply`` against the sum of scaled balances, both integers. Stable debt, up to
@@ -37,12 +37,14 @@ def debt_totals(chain: Reader, detail: AaveDetail, positions: Positions) -> Sequ
     read = _sums(legs.filter(pl.col("side") == DEBT), "scaled")
     answers = asked.result()
     totals = [
-        ReserveTotal(
+        ReserveProof(
             reserve=reserve.key,
             symbol=reserve.symbol,
             proof="exact",
             scaled_total=integer(TOKEN, "scaledTotalSupply", answer),
             scaled_read=read.get(reserve.id, 0),
+            debt_index=reserve.debt_index_now,
+            decimals=reserve.decimals,
         )
         for reserve, answer in zip(detail.reserves, answers[: len(detail.reserves)], strict=True)
     ]
@@ -54,12 +56,14 @@ def debt_totals(chain: Reader, detail: AaveDetail, positions: Positions) -> Sequ
         supply = integer(STABLE_DEBT_TOKEN, "totalSupply", answer)
         held = owed.get(reserve.id, 0)
         totals.append(
-            ReserveTotal(
+            ReserveProof(
                 reserve=reserve.key,
                 symbol=reserve.symbol,
                 proof="bounded",
                 scaled_total=supply,
                 scaled_read=held,
+                debt_index=reserve.debt_index_now,
+                decimals=reserve.decimals,
                 tolerance=supply // STABLE_TOLERANCE + 1,
             )
         )

@@ -10,7 +10,7 @@ import pytest
 from scanner.protocols.aave_v3.oracle import stub_code
 from scanner.protocols.aave_v3.oracle_graph import OracleReading, build_graph
 from scanner.protocols.aave_v3.oracle_names import base_name, name_factors, stable_factors
-from scanner.protocols.aave_v3.oracle_proof import shifted
+from scanner.protocols.aave_v3.oracle_proof import tried
 from scanner.protocols.aave_v3.oracle_wiring import Leaf, Source, expression
 from scanner.risk.pricing import Cap, CapRatio, Constant, FeedAnswer, Quotient
 
@@ -183,12 +183,15 @@ def test_stablecoins_are_a_group() -> None:
 
 def test_a_stub_jumps_to_its_blocks_and_holds_negative_answers() -> None:
     code = stub_code(-3, 8, NOW)
-    targets = [int.from_bytes(code[i + 8 : i + 10], "big") for i in range(6, 6 + 4 * 11, 11)]
+    targets = [int.from_bytes(code[i + 8 : i + 10], "big") for i in range(6, 6 + 5 * 11, 11)]
 
-    assert [code[target] for target in targets] == [0x5B] * 4
+    assert [code[target] for target in targets] == [0x5B] * 5
     assert (2**256 - 3).to_bytes(32, "big") in code
 
 
-@pytest.mark.parametrize(("answer", "moved"), [(1, 2), (2, 1), (100, 99), (10**30, 99 * 10**28)])
-def test_a_shift_always_moves_and_stays_positive(answer: int, moved: int) -> None:
-    assert shifted(answer) == moved
+@pytest.mark.parametrize(
+    ("answer", "answers"),
+    [(1, (1, 1, 1, 1, 2)), (3, (1, 2, 2, 3, 6)), (10**30, tuple(n * 10**28 for n in (50, 90, 99, 110, 200)))],
+)
+def test_a_feed_is_tried_near_and_far_both_ways_and_stays_positive(answer: int, answers: tuple[int, ...]) -> None:
+    assert tried(answer) == answers

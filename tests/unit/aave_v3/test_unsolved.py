@@ -8,9 +8,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from scanner.assess import Assessment, assess
+from scanner.assess import Assessment, assess, prepare, select_factor
 from scanner.options import ScanOptions
-from scanner.reading import MarketRead, read_market
+from scanner.protocols.interface import MarketRead
+from scanner.reading import read_market
 from scanner.risk import triggers
 from scanner.sources import open_source
 from scanner.targets import resolve_targets
@@ -27,7 +28,8 @@ def read() -> MarketRead:
 
 
 def judged(read: MarketRead) -> Assessment:
-    return assess(read, read.market.timestamp, ScanOptions(extent="accounts"))
+    prepared = prepare(read, read.market.timestamp, ScanOptions())
+    return assess(prepared, select_factor(None, [prepared]), "accounts")
 
 
 def unsolved(found: Assessment) -> list[tuple[str, str]]:
@@ -53,7 +55,7 @@ def test_numbers_too_large_for_a_trigger_are_skipped_with_the_reason(read: Marke
     assert reason.startswith("too large: no exact trigger on ETH")
     point = found.frames["liquidation_points"].filter((pl.col("position") == name) & (pl.col("factor") == "ETH"))
     assert point.select("direction", "trigger_answer").row(0) == ("down", None)
-    assert any("1 accounts have no exact trigger on ETH" in warning for warning in found.warnings)
+    assert any("1 account has no exact trigger on ETH" in warning for warning in found.warnings)
     others = pl.col("position") != name
     for frame in ("liquidation_points", "triggers", "seizures"):
         assert found.frames[frame].filter(others).equals(before.frames[frame].filter(others))

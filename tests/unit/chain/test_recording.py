@@ -10,7 +10,7 @@ import pytest
 from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted
 from scanner.chain.recording import LogsFound, call_key, lens_key, load
 from scanner.chain.replay import RecordingReader, ReplayReader
-from scanner.errors import BlockUnavailable, RecordingError
+from scanner.errors import BlockUnavailable, ConfigError, RecordingError
 
 TARGET = "0x" + "11" * 20
 TOPIC = "0x" + "22" * 32
@@ -112,6 +112,7 @@ def test_what_is_missing_names_the_command(path: Path) -> None:
         lambda: replay.call([Call(TARGET, b"new")]),
         lambda: replay.call([Call(TARGET, b"yes")], overrides={TARGET: b"\x02"}),
         lambda: list(replay.lens(Lens("doubles", b"\x60", b"head", item_bytes=2), ITEMS)),
+        lambda: list(replay.lens(Lens("doubles", b"\x5f", b"head", 2, overrides={TARGET: b"\x01"}), ITEMS)),
         lambda: list(replay.lens(LENS, [b"zz"])),
         lambda: list(replay.logs(query(9, 20))),
         lambda: list(replay.logs(LogQuery((TARGET,), (), 20, 30))),
@@ -151,7 +152,7 @@ def test_damage_is_noticed(path: Path) -> None:
         with pytest.raises(RecordingError, match=r"block\.rec") as caught:
             load(path)
         assert len(str(caught.value)) > 40, what
-    with pytest.raises(RecordingError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"cannot read the recording .*absent: No such file"):
         load(path.with_name("absent"))
 
 

@@ -97,7 +97,7 @@ def scan(accounts: int = 600, *, seed: int = 7) -> ScanResult:
 
 def incomplete(result: ScanResult) -> ScanResult:
     """Take 3.1 % of the USDC debt away, and let two accounts differ from the contract."""
-    proof = ReserveProof("9", "USDC", "exact", 10**15, 10**15 * 969 // 1000, 31 * 10**12, False, 10**27, 6)
+    proof = ReserveProof("9", "USDC", "exact", 10**15, 10**15 * 969 // 1000, 10**27, 6)
     market = replace(
         result.markets[0],
         completeness=(*result.markets[0].completeness[:9], proof),
@@ -188,7 +188,7 @@ def _account(one: Account) -> dict[str, Any]:
         "health_factor": None if wad is None else wad / 1e18,
         "leverage": None if usd is None or owed is None else usd / (usd - owed) if usd > owed else None,
         "status": status.get(one.direction, "healthy"),
-        "blocked_by": "grace period" if one.direction == "blocked" else None,
+        "blocked_by": "grace" if one.direction == "blocked" else None,
         "blocked_until": datetime.fromtimestamp(TIME + 3600, UTC) if one.direction == "blocked" else None,
     }
 
@@ -278,7 +278,7 @@ def _seizure(one: Account) -> dict[str, Any]:
         "seize_value_raw": Decimal(int(repay * 1.05)),
         "branch": "half",
         "best": True,
-        "blocked_by": "grace period" if one.direction == "blocked" else None,
+        "blocked_by": "grace" if one.direction == "blocked" else None,
         "blocked_until": datetime.fromtimestamp(TIME + 3600, UTC) if one.direction == "blocked" else None,
     }
 
@@ -413,8 +413,7 @@ def _factor(name: str, spot: float | None, members: Sequence[str]) -> FactorInfo
 
 def _summary(people: Sequence[Account]) -> MarketSummary:
     proofs = tuple(
-        ReserveProof(str(i), SYMBOLS[i], "exact", 10**18, 10**18, 0, True, 10**27, DECIMALS[i])
-        for i in range(len(SYMBOLS))
+        ReserveProof(str(i), SYMBOLS[i], "exact", 10**18, 10**18, 10**27, DECIMALS[i]) for i in range(len(SYMBOLS))
     )
     known = [p for p in people if p.direction != "unpriced"]
     return MarketSummary(

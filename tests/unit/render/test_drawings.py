@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from scanner.render.account import AccountDetail
-from scanner.render.accounts import AccountsTable, BandsTable, index_table
+from scanner.render.accounts import AccountsTable, index_table
 from scanner.render.heatmap import Heatmap
 from scanner.render.lines import Drawing
 from scanner.results import ContractAnswer, ScanResult
@@ -29,7 +29,6 @@ STATUS = IndexStatus(GOLDEN.relative_to(GOLDEN.parents[2]), 41_208, 30_111, 16_2
 DRAWINGS: dict[str, Callable[[ScanResult], Drawing]] = {
     "heatmap": lambda result: Heatmap(result, now=sample.NOW),
     "accounts": lambda result: AccountsTable(result, now=sample.NOW, limit=25),
-    "bands": lambda result: BandsTable(result, now=sample.NOW),
     "account": lambda result: AccountDetail(result, FIRST, now=sample.NOW),
     "blocked": lambda result: AccountDetail(result, BLOCKED, now=sample.NOW, contract=ContractAnswer(1, 2, None)),
     "short": lambda result: AccountDetail(result, SHORT, now=sample.NOW),
@@ -46,7 +45,7 @@ CASES = [
     pytest.param(DRAWINGS[name], SCANS[scan], id=f"{name}-{scan}")
     for name in DRAWINGS
     for scan in SCANS
-    if scan != "nothing" or name in ("heatmap", "accounts", "bands")
+    if scan != "nothing" or name in ("heatmap", "accounts")
 ]
 
 
@@ -60,13 +59,30 @@ def test_no_line_wraps_at_any_width(make: Callable[[ScanResult], Drawing], resul
 
 
 @pytest.mark.parametrize(("make", "result"), CASES)
+def test_no_word_is_cut_on_a_narrow_terminal(make: Callable[[ScanResult], Drawing], result: ScanResult) -> None:
+    address = "0x" + "ab" * 20
+    warned = sample.replace(result, warnings=(f"X: price source {address} is of an unknown kind ({address})",))
+    lines = draw(make(warned), 60).splitlines()
+
+    assert not [line for line in lines if line.endswith(("first at", "0x"))]
+    assert not [line for line in lines if re.search(r"0x[0-9a-fA-F]{5,39}(…|$)", line)]
+    assert not [line for line in lines if re.search(r"(^▐|^ ) .* accounts .*0x", line) and "…" not in line]
+
+
+def test_columns_go_whole_on_a_narrow_terminal() -> None:
+    head = next(line for line in draw(DRAWINGS["accounts"](SCAN), 60).splitlines() if "health factor" in line)
+
+    assert head.split() == ["account", "health", "factor", "status", "debt"]
+
+
+@pytest.mark.parametrize(("make", "result"), CASES)
 def test_colour_adds_nothing_to_the_text(make: Callable[[ScanResult], Drawing], result: ScanResult) -> None:
     plain = draw(make(result), 140)
     painted = ESCAPE.sub("", draw(make(result), 140, colours="truecolor"))
 
     assert "\x1b" not in plain
-    without_legend = [line for line in plain.splitlines() if "seizable dollars a band" not in line]
-    kept = [line.rstrip() for line in painted.splitlines() if "seizable dollars a band" not in line]
+    without_legend = [line for line in plain.splitlines() if "seizable dollars a row" not in line]
+    kept = [line.rstrip() for line in painted.splitlines() if "seizable dollars a row" not in line]
     assert kept == without_legend
 
 
@@ -120,7 +136,6 @@ def test_sixteen_colours_use_no_others(make: Callable[[ScanResult], Drawing], re
         ("heatmap", 120),
         ("heatmap", 200),
         ("accounts", 120),
-        ("bands", 160),
         ("account", 100),
         ("blocked", 100),
         ("short", 100),
@@ -129,6 +144,40 @@ def test_sixteen_colours_use_no_others(make: Callable[[ScanResult], Drawing], re
 )
 def test_drawing_is_as_it_was(name: str, width: int) -> None:
     compare(f"{name}-{width}.txt", draw(DRAWINGS[name](SCAN), width))
+
+
+@pytest.mark.parametrize("name", ["heatmap", "accounts", "account"])
+def test_time_of_triggers_is_in_the_header_when_it_is_not_the_blocks(name: str) -> None:
+    later = sample.pl.col("for_timestamp") + 1000 * 86_400
+    moved = {name: SCAN.frames[name].with_columns(later) for name in ("liquidation_points", "triggers")}
+    drawing = DRAWINGS[name](sample.replace(SCAN, frames={**SCAN.frames, **moved}))
+    amber = "\x1b[1;38;2;191;135;0m"
+
+    assert " triggers at +1,000 d (2028-12-14 09:46:40 UTC)  not at the block's time\n" in draw(drawing, 80)
+    assert f"{amber}triggers at +1,000 d (2028-12-14 09:46:40 UTC)" in draw(drawing, 60, colours="truecolor")
+    assert "triggers at" not in draw(DRAWINGS[name](SCAN), 80)
+
+
+def test_addresses_are_spelled_with_their_checksum() -> None:
+    root = sample.ROOT
+    market = sample.replace(SCAN.markets[0], name=root)
+    result = sample.replace(SCAN, markets=(market,), warnings=(f"price source {root} ({root}); hash {root}{'0' * 24}",))
+    text = draw(Heatmap(result, now=sample.NOW), 200)
+
+    assert text.count("0x2f39d218133AFaB8F2B819B1066c7E434Ad94E9e") == 3
+    assert text.count(root) == 1  # the hash
+
+
+def test_trigger_that_no_feed_can_reach_says_so() -> None:
+    trigger = SCAN.frames["triggers"].filter(position=SHORT)
+    point = sample.pl.col("position") == SHORT
+    never = sample.pl.when(point).then(sample.pl.lit("never")).otherwise("direction").alias("direction")
+    frames = {**SCAN.frames, "liquidation_points": SCAN.frames["liquidation_points"].with_columns(never)}
+    capped = draw(AccountDetail(sample.replace(SCAN, frames=frames), SHORT, now=sample.NOW), 100)
+
+    assert trigger.height == 1
+    assert "its feed cannot: capped or fixed" in capped
+    assert "its feed cannot" not in draw(DRAWINGS["short"](SCAN), 100)
 
 
 @pytest.mark.parametrize("scan", ["incomplete", "nothing", "hostile"])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import polars as pl
 import pytest
 from rich.color import Color
 
+from scanner.protocols.aave_v3.seizures import BLOCKERS
+from scanner.render.bandrows import Fold, Row, heat_rows
 from scanner.render.header import completeness_words
 from scanner.render.heatmap import Heatmap
 from scanner.render.ink import Ink, Scale
-from scanner.render.words import age, clean, money, percent, price, price_places
-from scanner.results import ReserveProof
+from scanner.render.words import age, blocker, clean, money, percent, price, price_places
+from scanner.results import ReserveProof, ScanResult
 from tests.unit.render import sample
 from tests.unit.render.draw import Console, draw
 
@@ -41,16 +44,104 @@ def test_price_runs_down_with_shorts_above_spot_and_longs_below() -> None:
     assert {high <= 2104.55 for _, high in edges(below)} == {True}
 
 
-def test_every_band_with_something_is_drawn_or_counted_in_a_fold() -> None:
-    bands = SCAN.frames["bands"].filter(pl.col("direction") == "down")
-    for rows in (1, 7, 30, 200):
-        text = text_of(long_rows=rows, short_rows=3).split("spot $")[1]
-        shown = edges(text)
-        fold = re.search(r"  \$([\d.]+[kMB]?), ([\d,]+) accounts in (\d+) bands", text)
-        drawn = bands.head(len(shown))["account_count"].sum()
-        folded = int(fold[2].replace(",", "")) if fold else 0
-        assert drawn + folded == bands["account_count"].sum()
-        assert len(shown) <= rows
+def sides(result: ScanResult, rows: int) -> list[tuple[str, Sequence[Row | Fold], int]]:
+    drawn = heat_rows(result, by="asset", long_rows=rows, short_rows=rows)
+    return [("down", drawn.below, drawn.below_step), ("up", drawn.above, drawn.above_step)]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 30, 200])
+def test_every_band_is_in_one_line_and_nothing_is_lost(rows: int) -> None:
+    for direction, lines, _ in sides(SCAN, rows):
+        bands = SCAN.frames["bands"].filter(pl.col("direction") == direction)
+        assert sum(line.bands for line in lines) == bands.height
+        assert sum(line.accounts for line in lines) == bands["account_count"].sum()
+        assert sum(line.total for line in lines) == pytest.approx(bands["seizable_collateral_usd"].sum())
+        assert len(lines) <= rows + 1
+
+
+def test_most_of_the_value_is_in_rows_of_its_own() -> None:
+    for rows in (3, 5, 10, 20):
+        for _, lines, _ in sides(SCAN, rows):
+            shown = sum(line.total for line in lines if isinstance(line, Row))
+            assert shown >= sum(line.total for line in lines) / 2
+
+
+def test_fine_bands_are_merged_until_the_wall_is_seen_and_it_is_said() -> None:
+    bands = SCAN.frames["bands"]
+    parts = []
+    for place in range(10):  # every band in ten, all that it holds in the first
+        price = (pl.col("upper_price_usd") - pl.col("lower_price_usd")) / 10
+        empty = [
+            pl.when(place == 0).then(c).otherwise(pl.lit(None if c.startswith("largest") else 0)).alias(c)
+            for c in bands.columns
+            if c not in ("factor", "direction", "band") and not c.startswith(("lower", "upper", "cumulative"))
+        ]
+        near = pl.when(direction="down").then(9 - place).otherwise(place)
+        parts.append(
+            bands.with_columns(
+                *empty,
+                (pl.col("band") * 10 - 9 + place).alias("band"),
+                (pl.col("lower_price_usd") + price * near).alias("lower_price_usd"),
+                (pl.col("lower_price_usd") + price * (near + 1)).alias("upper_price_usd"),
+                pl.lit(None, pl.Int64).alias("lower_bps"),
+                pl.lit(None, pl.Int64).alias("upper_bps"),
+            )
+        )
+    by = SCAN.frames["bands_by"].with_columns(pl.col("band") * 10 - 9)
+    fine = replace(SCAN, frames={**SCAN.frames, "bands": pl.concat(parts), "bands_by": by})
+    text = text_of(result=fine)
+
+    (_, lines, step), _ = sides(fine, 20)
+    rows = [line for line in lines if isinstance(line, Row)]
+    assert step == 10
+    assert (
+        max(row.total for row in rows) == SCAN.frames["bands"].filter(direction="down")["seizable_collateral_usd"].max()
+    )
+    assert "each row 10 bands" in text.split("spot $")[1]
+    assert "each row" not in text_of().split("spot $2,104")[1]
+
+
+def test_runs_of_empty_bands_are_one_line_wherever_they_are() -> None:
+    inside = pl.col("band").is_between(3, 9) & (pl.col("direction") == "down")
+    held = ("seizable_collateral_usd", "beside_collateral_usd", "account_count")
+    cleared = [pl.when(inside).then(0).otherwise(c).cast(SCAN.frames["bands"].schema[c]).alias(c) for c in held]
+    bands = SCAN.frames["bands"].with_columns(cleared)
+    text = text_of(result=replace(SCAN, frames={**SCAN.frames, "bands": bands}))
+
+    assert "nothing in 7 bands, −2 % to −9 %" in text
+    assert not re.search(r"  −5 % ", text)
+
+
+def test_largest_classes_of_size_have_columns_and_stand_in_order() -> None:
+    classes = {"WETH": ">$10M", "wstETH": "$1M-$10M", "weETH": "$10k-$100k", "rETH": "$100k-$1M", "cbETH": "<$1k"}
+    key = pl.col("key").replace(classes)
+    by = SCAN.frames["bands_by"].with_columns(key).filter(pl.col("key").is_in(list(classes.values())))
+    result = replace(SCAN, frames={**SCAN.frames, "bands_by": by})
+    narrow, wide = (
+        next(line for line in text_of(width, result=result, by="size").splitlines() if "price band" in line)
+        for width in (100, 200)
+    )
+
+    assert narrow.split()[3:6] == [">$10M", "$1M-$10M", "other"]
+    assert wide.split()[3:8] == [">$10M", "$1M-$10M", "$100k-$1M", "$10k-$100k", "<$1k"]
+
+
+def test_open_band_says_that_it_is_open() -> None:
+    bands = SCAN.frames["bands"]
+    last = (pl.col("direction") == "up") & (pl.col("band") == 60)
+    raised = bands.with_columns(
+        pl.when(last).then(1e9).otherwise("upper_price_usd").alias("upper_price_usd"),
+        pl.when(last).then(None).otherwise("upper_bps").alias("upper_bps"),
+        pl.when(last).then(3).otherwise("account_count").cast(pl.Int64).alias("account_count"),
+    )
+    text = text_of(80, result=replace(SCAN, frames={**SCAN.frames, "bands": raised}), short_rows=60)
+
+    assert re.search(r"  above \$3,346\.23 +>\+59 %", text)
+
+
+def test_every_reason_of_a_block_has_words() -> None:
+    assert [reason for reason in BLOCKERS if blocker(reason) == reason] == []
+    assert blocker("other\x1b[31m") == "other[31m"
 
 
 def test_empty_far_end_is_one_line_that_says_so() -> None:
@@ -127,7 +218,7 @@ def test_header_is_red_with_the_missing_share_when_incomplete() -> None:
     ],
 )
 def test_missing_share_is_never_rounded_to_nothing(total: int, read: int, words: str) -> None:
-    proof = ReserveProof("0", "X", "exact", total, read, total - read, False, 10**27, 18)
+    proof = ReserveProof("0", "X", "exact", total, read, 10**27, 18)
     market = replace(SCAN.markets[0], completeness=(proof,))
     result = replace(SCAN, markets=(market,), snapshot=replace(SCAN.snapshot, complete=False))
 
@@ -256,13 +347,13 @@ def test_shorts_count_with_collateral_beside_the_factor() -> None:
 
 @pytest.mark.parametrize(("missing", "unread", "role"), [(9, 0, "warn"), (10, 0, "bad"), (9, 1, "bad"), (0, 1, "bad")])
 def test_amber_is_for_little_missing_and_red_for_more(missing: int, unread: int, role: str) -> None:
-    proof = ReserveProof("0", "X", "exact", 1000, 1000 - missing, missing, missing == 0, 10**27, 18)
+    proof = ReserveProof("0", "X", "exact", 1000, 1000 - missing, 10**27, 18)
 
     assert completeness_words(replace(SCAN.markets[0], completeness=(proof,), unread=unread))[1] == role
 
 
 def test_bounded_proofs_are_named() -> None:
-    proof = ReserveProof("0", "X", "bounded", 1000, 999, 1, True, 10**27, 18)
+    proof = ReserveProof("0", "X", "bounded", 1000, 999, 10**27, 18, tolerance=1)
 
     words = completeness_words(replace(SCAN.markets[0], completeness=(proof,)))
     assert words == ("complete 100 % (1 bounded)", "good")

@@ -21,12 +21,13 @@ class Terminal(io.StringIO):
 
 
 def test_file_gets_a_plain_line_every_few_seconds_with_rate_and_time_left() -> None:
-    file, clock = io.StringIO(), Clock()
+    file, clock, done = io.StringIO(), Clock(), 0
     with Progress(file=file, clock=clock) as progress:
         progress.stage("reading accounts", 41_208)
         for _ in range(100):
             clock.now += 0.1
-            progress.advance(100)
+            done += 100
+            progress.update(done)
 
     lines = file.getvalue().splitlines()
     assert lines[0] == "reading accounts: 5,000 of 41,208 (12%), 1,000/s, 36 s left" or lines[0].startswith(
@@ -51,7 +52,7 @@ def test_unknown_total_has_no_time_left() -> None:
     with Progress(file=file, clock=clock) as progress:
         progress.stage("logs")
         clock.now += 10
-        progress.advance(50)
+        progress.update(50)
 
     assert file.getvalue() == "logs: 50, 5/s\n"
 
@@ -62,7 +63,7 @@ def test_disabled_says_nothing_anywhere() -> None:
         with Progress(enabled=False, file=file, clock=clock) as progress:
             progress.stage("reading", 10)
             clock.now += 100
-            progress.advance(10)
+            progress.update(10)
         assert file.getvalue() == ""
 
 
@@ -71,7 +72,7 @@ def test_terminal_shows_a_bar(monkeypatch) -> None:  # type: ignore[no-untyped-d
     file = Terminal()
     with Progress(file=file) as progress:
         progress.stage("reading accounts [x]", 10)
-        progress.advance(4)
+        progress.update(4)
         progress.stage("risk")
         progress.update(1, 2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
 
@@ -150,10 +151,11 @@ def test_status_names_what_blocks_an_account() -> None:
             "row": [1, 1, 2, 2],
             "best": [False, True, False, True],
             "blocked_by": ["paused", None, "paused", "grace"],
-            "blocked_until": [None] * 4,
+            "blocked_until": [None, None, None, datetime(2026, 1, 2, tzinfo=UTC)],
         },
         schema_overrides={"row": pl.UInt32, "blocked_until": pl.Datetime("us", "UTC")},
     )
     found = statuses(judged, seizures)
     assert found["status"].to_list() == ["no_debt", "liquidatable", "blocked", "blocked", "unpriced"]
     assert found["blocked_by"].to_list() == [None, None, "grace", NO_PAIR, None]
+    assert found["blocked_until"].to_list() == [None, None, datetime(2026, 1, 2, tzinfo=UTC), None, None]

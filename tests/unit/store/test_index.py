@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scanner.errors import IndexFileError
-from scanner.store.index import BorrowerIndex
+from scanner.errors import ConfigError, IndexFileError
+from scanner.store.index import BorrowerIndex, find_indexes, imported_to, index_path
 
 MARKET = {"chain_id": 31337, "genesis_hash": "0x" + "ab" * 32, "protocol": "aave-v3", "market_id": "0x" + "11" * 20}
 
@@ -41,7 +41,7 @@ def test_cursor_never_moves_backwards(tmp_path: Path) -> None:
 def test_an_idle_position_is_read_again_after_a_later_log(tmp_path: Path) -> None:
     with open_index(tmp_path / "a.sqlite") as index:
         index.add([("0xa", "0xa", 12), ("0xb", "0xb", 12)], 20)
-        index.mark_idle(["0xa"], 30)
+        index.mark_idle(["0xa"], 30, "0x30")
         assert index.active(40) == ["0xb"]
         assert index.idle(40) == ["0xa"]
         assert index.active(25) == ["0xa", "0xb"], "a scan of an older block must not trust a later mark"
@@ -118,9 +118,61 @@ def test_a_rewound_index_keeps_positions_and_covers_nothing(tmp_path: Path) -> N
         assert index.anchor is None
         index.set_anchor(90, "0xaa")
         index.add([("0xa", "0xa", 12)], 80)
-        index.mark_idle(["0xa"], 85)
+        index.mark_idle(["0xa"], 85, "0x85")
         index.rewind()
     with open_index(tmp_path / "a.sqlite") as index:
         assert index.anchor is None
         assert index.covered_to == 9
         assert index.active(100) == ["0xa"]
+
+
+def test_a_first_block_below_zero_is_refused_before_it_is_kept(tmp_path: Path) -> None:
+    with open_index(tmp_path / "a.sqlite") as index:
+        index.add([], 20)
+    for path in (tmp_path / "a.sqlite", tmp_path / "new.sqlite"):
+        with pytest.raises(ConfigError, match="--from-block -1"):
+            open_index(path, first_block=-1)
+    assert not (tmp_path / "new.sqlite").exists()
+    with open_index(tmp_path / "a.sqlite") as index:
+        assert (index.first_block, index.covered_to) == (10, 20)
+
+
+def test_a_list_that_stands_for_logs_is_noted_until_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    assert imported_to(path) is None
+    with open_index(path) as index:
+        index.import_list(["0xa"])
+        assert (index.covered_to, imported_to(path)) == (9, None)
+        index.import_list(["0xb"], 30)
+        index.import_list(["0xc"], 20)
+        index.add([("0xd", "0xd", 35)], 40)
+        assert (index.covered_to, imported_to(path)) == (40, 30)
+        assert index.owners() == ["0xa", "0xb", "0xc", "0xd"]
+        index.rewind()
+        assert (index.covered_to, imported_to(path)) == (9, None)
+        index.import_list(["0xb"], 30)
+    with open_index(path, first_block=5) as index:
+        assert (index.covered_to, imported_to(path)) == (4, None)
+
+
+def test_the_indexes_of_a_market_are_found_whatever_the_genesis(tmp_path: Path) -> None:
+    root = "0x" + "11" * 20
+    paths = [index_path(tmp_path, 1, "0x" + two * 32, "aave-v3", root) for two in ("aa", "bb")]
+    others = [index_path(tmp_path, chain, "0x" + "aa" * 32, slug, root) for chain, slug in ((11, "aave-v3"), (1, "x"))]
+    for path in (*paths, *others):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert find_indexes(tmp_path, 1, "aave-v3", root) == paths
+
+
+def test_marks_of_a_block_that_was_undone_are_forgotten(tmp_path: Path) -> None:
+    with open_index(tmp_path / "a.sqlite") as index:
+        index.add([("0xa", "0xa", 12), ("0xb", "0xb", 12)], 20)
+        index.mark_idle(["0xa"], 30, "0x30")
+        index.mark_idle(["0xb"], 25, "0x25")
+        assert index.idle_anchor == (30, "0x30"), "the newest block stands for the earlier ones"
+        assert index.idle(40) == ["0xa", "0xb"]
+        index.forget_idle()
+        assert index.idle_anchor is None
+        assert index.active(40) == ["0xa", "0xb"]
+        assert index.covered_to == 20

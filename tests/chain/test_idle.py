@@ -1,0 +1,110 @@
+"""Accounts without debt are left out of later scans only as long as that is known to hold."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import scanner
+from scanner.chain.reader import open_reader
+from scanner.devchain import DevMarket, act
+from scanner.discovery import discover
+from scanner.protocols.aave_v3.protocol import AaveV3
+from scanner.reading import open_index
+from scanner.targets import Target
+from tests.chain.conftest import Rollback
+from tests.chain.proxy import Request, Say, proxy
+
+pytestmark = pytest.mark.chain
+
+
+def candidates(market: DevMarket, url: str, index: Path) -> tuple[set[str], set[str]]:
+    target = Target(AaveV3(), market.root, "devchain", market.first_block)
+    with open_reader(url) as reader, open_index(reader, target, index) as borrowers:
+        found = discover(reader, target.protocol.discovery(reader, market.root), borrowers)
+    return set(found.active), set(found.idle)
+
+
+def test_marks_fall_when_their_block_is_undone(market36: DevMarket, rollback: Rollback, tmp_path: Path) -> None:
+    market, index = rollback(market36), tmp_path / "index.sqlite"
+    act(market, seed=3)
+    market.anvil.rpc("anvil_mine", hex(70))  # the borrowers are final, what follows is not
+    before = market.snapshot()
+    market.advance(5)
+    result = scanner.scan(
+        rpc_urls=[market.anvil.url],
+        markets=[market.root],
+        from_block=market.first_block,
+        index_file=index,
+        verify="none",
+        extent="points",
+    )
+    assert result.snapshot.complete
+    indebted = set(result.frames["accounts"].filter(result.frames["accounts"]["status"] != "no_debt")["position"])
+    active, idle = candidates(market, market.anvil.url, index)
+    assert len(idle) >= 5
+    assert idle.isdisjoint(indebted)
+
+    number = hex(result.snapshot.block_number)
+
+    def lag(request: Request) -> Say | None:
+        unknown = request["method"] == "eth_getBlockByNumber" and request["params"][0] == number
+        return Say({"jsonrpc": "2.0", "id": 1, "result": None}) if unknown else None
+
+    market.advance(5)
+    with proxy(market.anvil.url, lag) as url:  # a node that does not know that block tells nothing about it
+        assert candidates(market, url, index) == (active | idle, set())
+    assert candidates(market, market.anvil.url, index) == (active, idle)
+
+    market.revert(before)
+    market.advance(7)  # another block of that number
+    assert candidates(market, market.anvil.url, index) == (active | idle, set())
+
+
+def forget(index: Path, owner: str) -> None:
+    with closing(sqlite3.connect(index)) as db, db:
+        db.execute("DELETE FROM positions WHERE owner = ?", (owner,))
+
+
+def test_an_incomplete_scan_marks_nobody(market36: DevMarket, rollback: Rollback, tmp_path: Path) -> None:
+    market, index = rollback(market36), tmp_path / "index.sqlite"
+    act(market, seed=3)
+    market.anvil.rpc("anvil_mine", hex(70))
+    active, idle = candidates(market, market.anvil.url, index)
+    assert not idle
+    options = scanner.ScanOptions(
+        rpc_urls=[market.anvil.url],
+        markets=[market.root],
+        from_block=market.first_block,
+        index_file=index,
+        verify="none",
+        extent="points",
+    )
+    whale = market.of_kind("whale")[0].lower()
+    assert whale in active
+    forget(index, whale)
+    assert not scanner.scan(options, discover=False).snapshot.complete
+    assert candidates(market, market.anvil.url, index) == (active - {whale}, set())
+
+
+def test_an_index_is_not_trusted_by_a_node_that_lags(market36: DevMarket, rollback: Rollback, tmp_path: Path) -> None:
+    """Whether the index is of this chain cannot be told then: all logs are read, and nothing is saved."""
+    market, index = rollback(market36), tmp_path / "index.sqlite"
+    market.anvil.rpc("anvil_mine", hex(70))
+    active, _ = candidates(market, market.anvil.url, index)
+    lost = sorted(active)[0]
+    forget(index, lost)
+    assert candidates(market, market.anvil.url, index)[0] == active - {lost}
+    with closing(sqlite3.connect(index)) as db:
+        ((anchor,),) = db.execute("SELECT value FROM meta WHERE key = 'anchor_number'")
+
+    def lag(request: Request) -> Say | None:
+        unknown = request["method"] == "eth_getBlockByNumber" and request["params"][0] == hex(int(anchor))
+        return Say({"jsonrpc": "2.0", "id": 1, "result": None}) if unknown else None
+
+    with proxy(market.anvil.url, lag) as url:
+        assert candidates(market, url, index)[0] == active
+    assert candidates(market, market.anvil.url, index)[0] == active - {lost}
