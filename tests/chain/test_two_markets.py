@@ -36,10 +36,9 @@ def own_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LIQBANDS_DATA_DIR", str(tmp_path))
 
 
-@pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("factor", [None, "ETH", "BTC"])
+@pytest.mark.parametrize(("factor", "first"), [(None, 0), (None, 1), ("ETH", 1)])
 def test_a_scan_of_one_factor_has_the_accounts_of_both(
-    markets: tuple[DevMarket, DevMarket], tmp_path: Path, first: int, factor: str | None
+    markets: tuple[DevMarket, DevMarket], factor: str | None, first: int
 ) -> None:
     roots = [markets[first].root, markets[1 - first].root]
     asked = options(markets, roots)
@@ -56,7 +55,7 @@ def test_a_scan_of_one_factor_has_the_accounts_of_both(
     assert whole.frames["bands"].filter(factor=chosen)["account_count"].sum() == points.height
 
 
-def test_a_market_named_twice_counts_once(markets: tuple[DevMarket, DevMarket], tmp_path: Path) -> None:
+def test_a_market_named_twice_counts_once(markets: tuple[DevMarket, DevMarket]) -> None:
     root = markets[0].root
     once = scanner.scan(options(markets, [root]), extent="factor")
     twice = scanner.scan(options(markets, [root, "0x" + root[2:].upper()]), extent="factor")
