@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reader, Reverted
 from scanner.chain.lenses import LENS
 from scanner.chain.reader import open_reader
-from scanner.devchain import DevMarket, act
+from scanner.devchain import DevMarket
 from scanner.devchain.toolchain import Toolchain
 from scanner.errors import DecodeError, OverridesRefused, RpcError, UnknownMarketError, UnknownRevisionError
 from scanner.protocols.aave_v3.decode import ORACLE, POOL
@@ -122,33 +122,6 @@ def assert_equal_to_the_pool(market: DevMarket, chain: Reader, positions: Positi
     expected = truth(market, positions.accounts["position"].to_list(), chain.block.number)
     ours = health.select("unpriced", "collateral_raw", "debt_raw", "health_factor_wad").rows()
     assert [None if unpriced else tuple(rest) for unpriced, *rest in ours] == expected
-
-
-def test_every_account_equals_the_pool_before_and_after_actions(market: DevMarket, rollback: Rollback) -> None:
-    rollback(market)
-    for acted in (False, True):
-        if acted:
-            act(market)
-        with open_reader(market.anvil.url) as chain:
-            read, positions, health = scan(chain, market.root)
-
-            assert positions.accounts.height > 1500
-            assert health.filter("unpriced").height > 5
-            assert_equal_to_the_pool(market, chain, positions, health)
-            assert AAVE.verify(chain, read, positions, health, range(health.height)) == []
-            totals = AAVE.debt_totals(chain, read, positions)
-            assert all(total.complete for total in totals), [t for t in totals if not t.complete]
-            assert all(total.missing == 0 for total in totals if total.proof == "exact")
-            assert any(total.scaled_total for total in totals)
-
-
-def test_all_128_reserves_are_exact(market128: DevMarket) -> None:
-    with open_reader(market128.anvil.url) as chain:
-        _, positions, health = scan(chain, market128.root)
-
-        for side in (0, 1):
-            assert {0, 63, 64, 65, 127} <= set(positions.state.filter(pl.col("side") == side)["reserve_id"])
-        assert_equal_to_the_pool(market128, chain, positions, health)
 
 
 def test_a_missing_borrower_shows_as_missing_debt(market: DevMarket, reader: Reader) -> None:
