@@ -13,7 +13,18 @@ from typing import Final
 
 from scanner.errors import RpcError
 
-__all__ = ["SHRINKABLE", "TRANSIENT", "Kind", "RpcFailure", "classify", "clean", "revert_data", "suggested_width"]
+__all__ = [
+    "SHRINKABLE",
+    "TRANSIENT",
+    "Kind",
+    "Remedy",
+    "RpcFailure",
+    "classify",
+    "clean",
+    "remedy",
+    "revert_data",
+    "suggested_width",
+]
 
 
 class Kind(Enum):
@@ -24,9 +35,11 @@ class Kind(Enum):
     GAS_REFUSED = "the gas asked for is refused"
     RANGE_TOO_WIDE = "block range too wide"
     TOO_MANY_RESULTS = "too many results"
+    TOO_MANY_ADDRESSES = "too many addresses in one query"
     PAYLOAD_TOO_LARGE = "request or answer too large"
     TIMEOUT = "timeout"
     RATE_LIMITED = "rate limited"
+    PLAN_EXHAUSTED = "the endpoint's plan does not allow it"
     STATE_MISSING = "state pruned"
     BLOCK_UNKNOWN = "block unknown"
     OVERRIDES_REFUSED = "state overrides refused"
@@ -39,6 +52,37 @@ class Kind(Enum):
     NOT_RPC = "no JSON-RPC answer"
     OTHER = "error"
 
+
+class Remedy(Enum):
+    """What helps against a failure."""
+
+    SPLIT_RANGE = "ask for fewer blocks"
+    SPLIT_BATCH = "ask for less in one call"
+    SPLIT_ADDRESSES = "ask for fewer addresses"
+    BACK_OFF = "wait and ask again"
+    SWITCH = "ask another endpoint"
+    GIVE_UP = "nothing"
+    ANSWER = "it is the contract's answer"
+
+
+_REMEDIES: Final[Mapping[Kind, Remedy]] = {
+    Kind.REVERTED: Remedy.ANSWER,
+    Kind.OUT_OF_GAS: Remedy.SPLIT_BATCH,
+    Kind.GAS_REFUSED: Remedy.SPLIT_BATCH,
+    Kind.RANGE_TOO_WIDE: Remedy.SPLIT_RANGE,
+    Kind.TOO_MANY_RESULTS: Remedy.SPLIT_RANGE,
+    Kind.TOO_MANY_ADDRESSES: Remedy.SPLIT_ADDRESSES,
+    Kind.PAYLOAD_TOO_LARGE: Remedy.SPLIT_BATCH,
+    Kind.TIMEOUT: Remedy.SPLIT_BATCH,
+    Kind.RATE_LIMITED: Remedy.BACK_OFF,
+    Kind.DISCONNECTED: Remedy.BACK_OFF,
+    Kind.SERVER: Remedy.BACK_OFF,
+    Kind.PLAN_EXHAUSTED: Remedy.SWITCH,
+    Kind.STATE_MISSING: Remedy.SWITCH,
+    Kind.BLOCK_UNKNOWN: Remedy.SWITCH,
+    Kind.OVERRIDES_REFUSED: Remedy.SWITCH,
+    Kind.UNREACHABLE: Remedy.SWITCH,
+}
 
 TRANSIENT: Final = frozenset(
     {Kind.TIMEOUT, Kind.RATE_LIMITED, Kind.BLOCK_UNKNOWN, Kind.DISCONNECTED, Kind.SERVER},
@@ -55,6 +99,7 @@ _ADVICE: Final[Mapping[Kind, str]] = {
     Kind.UNREACHABLE: "is the node running, and are host and port of the RPC URL right?",
     Kind.NOT_RPC: "does the RPC URL point to a JSON-RPC endpoint?",
     Kind.RATE_LIMITED: "wait, or use an endpoint with a higher limit",
+    Kind.PLAN_EXHAUSTED: "waiting does not help: use another endpoint or plan",
     Kind.STATE_MISSING: "the node has pruned that state: use an archive node or a newer block",
     Kind.TIMEOUT: "the node is slow or overloaded",
 }
@@ -64,7 +109,10 @@ _RULES: Final = tuple(
     for kind, pattern in (
         # a contract chooses the words after "reverted", so this rule comes first
         (Kind.REVERTED, r"^(vm )?execution reverted|^(vm execution error\W*)?reverted\b|^vm exception.*\brevert"),
-        (Kind.GAS_REFUSED, r"gas (limit )?(is )?too high|gas limit exceeds|exceeds (the )?(block|rpc) gas (limit|cap)"),
+        (
+            Kind.GAS_REFUSED,
+            r"gas (limit )?(is )?too high|gas limit exceed(s|ed)|exceeds (the )?(block|rpc) gas (limit|cap)",
+        ),
         (Kind.OUT_OF_GAS, r"out ?of ?gas|oog\b|gas required exceeds|intrinsic gas too low|gas uint64 overflow"),
         (
             Kind.REVERTED,
@@ -74,11 +122,12 @@ _RULES: Final = tuple(
         ),
         (
             Kind.RANGE_TOO_WIDE,
-            r"try with this block range|block range should work|range (is )?too (wide|large|big)|exceeds the range"
+            r"try with this block range|block range should work|range (is )?too (wide|large|big|high)|exceeds the range"
             r"|max(imum)? block range|range limit exceeded|range \d+ exceeds|limit(ed)? to .*\bblocks?\b"
             r"|blocks distance|ranges? over \d+ blocks|up to an? [\d,]+ block range|eth_getLogs is limited"
             r"|limit the query to|exceed(s|ed)? max(imum)? (block )?range|block range extends|range exceeds",
         ),
+        (Kind.TOO_MANY_ADDRESSES, r"max addresses|specify less number of address"),
         (
             Kind.TOO_MANY_RESULTS,
             r"returned more than|exceeds max results|query exceeds limit|too many (results|logs)|try paginating"
@@ -103,9 +152,14 @@ _RULES: Final = tuple(
             r"|block does not exist|future block",
         ),
         (
+            Kind.PLAN_EXHAUSTED,
+            r"(daily|monthly) (request|capacity|credit|usage)|free (tier|plan)|current plan|upgrade your (tier|plan)"
+            r"|quota|payment required|billing",
+        ),
+        (
             Kind.RATE_LIMITED,
             r"rate.?limit|too many requests|request limit|limit reached|capacity (limit|exceeded)|requests? per second"
-            r"|request rate exceeded|throttl|compute units|quota|free tier|limit for your",
+            r"|request rate exceeded|throttl|compute units|limited to \d+/sec|limit for your",
         ),
         (
             Kind.UNAUTHORIZED,
@@ -142,7 +196,7 @@ _CODES: Final[Mapping[int, Kind]] = {
 
 _STATUSES: Final[Mapping[int, Kind]] = {
     401: Kind.UNAUTHORIZED,
-    402: Kind.UNAUTHORIZED,
+    402: Kind.PLAN_EXHAUSTED,
     403: Kind.UNAUTHORIZED,
     408: Kind.TIMEOUT,
     413: Kind.PAYLOAD_TOO_LARGE,
@@ -152,8 +206,8 @@ _STATUSES: Final[Mapping[int, Kind]] = {
 
 _HEX_PAIR = re.compile(r"\[\s*(0x[0-9a-f]+)\s*,\s*(0x[0-9a-f]+)\s*\]", re.IGNORECASE)
 _WIDTH = re.compile(
-    r"(?:limit of|up to an?|over|maximum allowed is|limited to(?: an?)?|max(?:imum)?(?: is| of|:)?)"
-    r"\s*(?:0 - )?([\d,]+)",
+    r"(?:limit of|up to an?|over|maximum allowed is|limited to(?: an?)?|blocks distance:"
+    r"|max(?:imum)?(?: block range)?(?: is| of|:| =)?)\s*(?:0 - )?(\d[\d,]*)",
     re.IGNORECASE,
 )
 
@@ -189,6 +243,12 @@ def classify(message: str, code: int | None = None, status: int = 200) -> Kind:
     if status >= 500:
         return Kind.SERVER
     return Kind.OTHER
+
+
+def remedy(kind: Kind, method: str) -> Remedy:
+    """Say what helps against a failure of a method; what is too much of eth_getLogs is too many blocks."""
+    found = _REMEDIES.get(kind, Remedy.GIVE_UP)
+    return Remedy.SPLIT_RANGE if found is Remedy.SPLIT_BATCH and method == "eth_getLogs" else found
 
 
 def clean(text: str, limit: int = 300) -> str:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from scanner.chain.failures import Kind, classify, clean, revert_data, suggested_width
+from scanner.chain.failures import Kind, Remedy, classify, clean, remedy, revert_data, suggested_width
+from tests.unit.chain.provider_answers import ANSWERS, Seen
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,22 @@ def test_returned_bytes_are_found_in_every_shape() -> None:
 def test_foreign_text_is_shown_on_one_line_without_escapes() -> None:
     assert clean("a\x1b[31m\n\nb\x00") == "a [31m b"
     assert len(clean("x" * 10_000)) == 300
+
+
+@pytest.mark.parametrize("seen", ANSWERS, ids=lambda seen: f"{seen.provider}: {seen.message[:40] or seen.status}")
+def test_answers_of_providers_have_their_remedy(seen: Seen) -> None:
+    assert classify(seen.message, seen.code, seen.status) is seen.kind
+    assert remedy(seen.kind, seen.method) is seen.remedy
+    assert suggested_width(seen.message) == seen.width or seen.remedy is not Remedy.SPLIT_RANGE
+    assert seen.found
+
+
+def test_the_table_of_answers_is_broad() -> None:
+    assert len(ANSWERS) >= 30
+    assert {seen.remedy for seen in ANSWERS} == set(Remedy)
+    assert len({seen.provider for seen in ANSWERS}) >= 15
+
+
+def test_every_kind_has_a_remedy_or_none_on_purpose() -> None:
+    hopeless = {kind for kind in Kind if remedy(kind, "eth_call") is Remedy.GIVE_UP}
+    assert hopeless == {Kind.INVALID_PARAMS, Kind.NO_METHOD, Kind.UNAUTHORIZED, Kind.NOT_RPC, Kind.OTHER}
