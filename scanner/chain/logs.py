@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
 from scanner.chain.endpoint import Endpoint
-from scanner.chain.failures import SHRINKABLE, RpcFailure, suggested_width
+from scanner.chain.failures import SHRINKABLE, Kind, RpcFailure, suggested_width
 from scanner.chain.interface import Log, LogQuery
 from scanner.chain.options import Options
 from scanner.chain.sizing import RangeSize, Span, Spans
@@ -36,6 +36,8 @@ class _LogWork:
         self._spans = Spans(max(query.last_block - query.first_block + 1, 0))
         self._size = RangeSize(start=options.range_start, logs=options.range_logs, seconds=options.seconds)
         self._most_ahead = 4 * options.concurrency
+        self._addresses = max(len(query.addresses), 1)  # in one request
+        self._tried: dict[int, int] = {}  # addresses at once, by the first block of each range in flight
         self.ahead = 0  # ranges taken and not yet given to the consumer
 
     def take(self) -> Span | None:
@@ -48,23 +50,31 @@ class _LogWork:
 
     async def ask(self, job: Span) -> list[Log]:
         started = time.perf_counter()
-        first = self._query.first_block + job.first
-        filters = {
-            "address": list(self._query.addresses),
-            "fromBlock": hex(first),
-            "toBlock": hex(first + job.count - 1),
-        }
+        first, asked, at_once = self._query.first_block + job.first, self._query.addresses, self._addresses
+        logs: list[Log] = []
+        self._tried[job.first] = at_once
+        for start in range(0, max(len(asked), 1), at_once):
+            logs += await self._logs(asked[start : start + at_once], first, job.count)
+        self._size.learn(job.count, len(logs), time.perf_counter() - started)
+        return sorted(logs, key=lambda log: (log.block_number, log.log_index))
+
+    async def _logs(self, addresses: Sequence[str], first: int, count: int) -> list[Log]:
+        filters = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(first + count - 1)}
         topics = {"topics": [list(self._query.topics)]} if self._query.topics else {}
-        result = await self._endpoint.request("eth_getLogs", [filters | topics], shrinkable=job.count > 1)
+        result = await self._endpoint.request("eth_getLogs", [filters | topics], shrinkable=count > 1)
         try:
             logs = [_log(raw) for raw in _decoder.decode(result)]
         except (msgspec.MsgspecError, ValueError) as error:
             raise self._endpoint.malformed("eth_getLogs", result) from error
-        self._check(logs, first, first + job.count - 1)
-        self._size.learn(job.count, len(logs), time.perf_counter() - started)
-        return sorted(logs, key=lambda log: (log.block_number, log.log_index))
+        self._check(logs, first, first + count - 1)
+        return logs
 
     def failed(self, job: Span, failure: RpcFailure) -> None:
+        if failure.kind is Kind.TOO_MANY_ADDRESSES and (tried := self._tried[job.first]) > 1:
+            self._addresses = min(self._addresses, tried // 2)
+            self.ahead -= 1
+            self._spans.put_back([job])
+            return
         try:
             parts = self._size.shrink(job, failure, suggested_width(str(failure)))
         except RpcFailure as last:

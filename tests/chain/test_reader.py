@@ -532,6 +532,26 @@ def test_logs_come_in_order_and_none_is_skipped(anvil: Anvil, answer: Say | None
         assert list(reader.logs(LogQuery((STORE,), (TOPIC,), 10, 9))) == []
 
 
+def test_addresses_are_split_where_an_endpoint_takes_few(anvil: Anvil) -> None:
+    taken: list[int] = []
+
+    def few(request: Request) -> Say | None:
+        if request["method"] != "eth_getLogs":
+            return None
+        addresses = len(request["params"][0]["address"])
+        if addresses > 2:
+            return refuse("exceed max addresses or topics per search position", -32602)
+        taken.append(addresses)
+        return None
+
+    others = tuple("0x" + f"{n:040x}" for n in range(1, 8))
+    with proxy(anvil.url, few) as url, open_reader(url, 40, options=Options(range_start=10)) as reader:
+        query = LogQuery((*others[:3], STORE, *others[3:]), (TOPIC,), 0, 40)
+        values = [int.from_bytes(log.data, "big") for _, logs in reader.logs(query) for log in logs]
+    assert values == list(range(1, 41))
+    assert set(taken) <= {1, 2}
+
+
 def test_small_steps_give_the_same_logs(anvil: Anvil) -> None:
     with open_reader(anvil.url, 40, options=Options(range_start=1, range_logs=2, concurrency=3)) as reader:
         assert logs_of(reader, 0, 40) == list(range(1, 41))
