@@ -9,6 +9,7 @@
     │   ├── RpcError               the endpoint answered with an error, or not at all
     │   │   └── OverridesRefused   the endpoint takes no state overrides
     │   ├── BlockUnavailable       unknown or pruned block
+    │   │   └── BlockUndone            it was there before: reorganised away, or the node fell behind
     │   └── DevchainError          the local node or its market did not start
     ├── DataError              data is incomplete, corrupt or mismatched exit 4
     │   ├── DecodeError            an answer has another shape than its ABI says
@@ -28,6 +29,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "BlockUnavailable",
+    "BlockUndone",
     "ChainError",
     "ConfigError",
     "DataError",
@@ -102,6 +104,10 @@ class OverridesRefused(RpcError):
 
 class BlockUnavailable(ChainError):
     """The block is unknown to the node, or its state is pruned."""
+
+
+class BlockUndone(BlockUnavailable):
+    """The block that a scan stands at is not there any more; a scan of another block may go through."""
 
 
 class DevchainError(ChainError):

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from math import fsum
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from scanner import __version__
 from scanner.assess import assess, prepare, select_factor
 from scanner.combine import combine
-from scanner.errors import ConfigError, RecordingError, suggest
+from scanner.errors import BlockUndone, ConfigError, RecordingError, suggest
 from scanner.options import ScanOptions, parse_timestamp
 from scanner.protocols.interface import MarketRead
 from scanner.reading import Listener, Silence, read_market, remember_idle
@@ -79,12 +79,16 @@ class _Clock:
         self._last = now
 
 
+_RESTARTS: Final = 3
+
+
 def scan(options: ScanOptions | None = None, *, listener: Listener | None = None, **changes: Any) -> ScanResult:
     """Scan one block and give its frames.
 
     Takes ``ScanOptions``, or their fields as keywords: ``scan(rpc_urls=["http://..."], markets=["0x..."])``.
     Raises ScannerError: ConfigError for wrong options, ChainError when the node failed, DataError for damaged input.
-    An incomplete scan is a result whose ``trustworthy`` is false, never an error.
+    An incomplete scan is a result whose ``trustworthy`` is false, never an error. A block that is undone in mid-scan is
+    given up for the newest one, unless it was asked for by number or hash.
     """
     known = [field.name for field in fields(ScanOptions)]
     for name in changes:
@@ -92,10 +96,19 @@ def scan(options: ScanOptions | None = None, *, listener: Listener | None = None
             raise ConfigError(f"scan() takes no option {name!r}; {suggest(name, known)}")
     chosen = replace(options or ScanOptions(), **changes)
     clock = _Clock()
-    with open_source(
-        chosen.rpc_urls, chain=chosen.chain, block=chosen.block, record=chosen.record, replay=chosen.replay
-    ) as source:
-        return scan_source(source, chosen, listener, clock)
+    for left in reversed(range(_RESTARTS + 1)):
+        try:
+            with open_source(
+                chosen.rpc_urls, chain=chosen.chain, block=chosen.block, record=chosen.record, replay=chosen.replay
+            ) as source:
+                return scan_source(source, chosen, listener, clock)
+        except BlockUndone:
+            from scanner.chain.blocks import moves  # what a replay need not load
+
+            if not left or not moves(chosen.block):
+                raise
+            (listener or Silence()).stage("the block was reorganised away: starting again")
+    raise AssertionError("the last try ends the loop")
 
 
 def scan_source(

@@ -11,7 +11,7 @@ from scanner.chain.endpoint import Endpoint
 from scanner.chain.interface import Block
 from scanner.errors import BlockUnavailable, ConfigError
 
-__all__ = ["TAGS", "block_by_number", "block_parameter", "head_number", "resolve_block"]
+__all__ = ["TAGS", "block_by_number", "block_parameter", "head_number", "moves", "resolve_block"]
 
 TAGS: Final = ("latest", "safe", "finalized", "earliest")
 _SCALES: Final = {"k": 10**3, "m": 10**6, "b": 10**9}
@@ -50,6 +50,12 @@ def block_parameter(block: int | str) -> int | str:
         raise ConfigError(f"block {block!r} is no whole number")
     number: int = value // 10**digits
     return -number if sign else number
+
+
+def moves(block: int | str) -> bool:
+    """Say whether a block as a user writes it is another one later: a tag, or counted from the head."""
+    wanted = block_parameter(block)
+    return wanted in TAGS if isinstance(wanted, str) else wanted < 0
 
 
 async def head_number(endpoint: Endpoint) -> int:

@@ -18,7 +18,7 @@ from scanner.chain.logs import read_logs
 from scanner.chain.options import Options
 from scanner.chain.pinned import PinnedCalls
 from scanner.chain.transport import LoopThread, loop_thread
-from scanner.errors import BlockUnavailable, ChainError, WrongChainError
+from scanner.errors import BlockUnavailable, BlockUndone, ChainError, WrongChainError
 
 __all__ = ["RpcReader", "open_reader"]
 
@@ -90,10 +90,10 @@ class RpcReader:
             yield from self._thread.iterate(read_logs(self._endpoint, query, self._options))
 
     def finish(self) -> None:
-        """Check that the block is still on the chain. Raises ChainError when it was reorganised away."""
+        """Check that the block is still on the chain. Raises BlockUndone when it was reorganised away."""
         now = self._run(block_by_number(self._endpoint, self.block.number))
         if now is None or now.hash != self.block.hash:
-            raise ChainError(
+            raise BlockUndone(
                 f"block {self.block.number} ({self.block.hash}) was reorganised away during the scan; run it again, "
                 "or use --block finalized"
             )
@@ -217,7 +217,7 @@ def _unavailable(failure: RpcFailure, block: Block) -> ChainError:
     if failure.kind is Kind.STATE_MISSING:
         return BlockUnavailable(f"the state of block {block.number} is not there: {failure}")
     if failure.kind is Kind.BLOCK_UNKNOWN:
-        return BlockUnavailable(
+        return BlockUndone(
             f"block {block.number} ({block.hash}) is not known any more, perhaps reorganised away: {failure}"
         )
     return failure

@@ -1,0 +1,90 @@
+"""A block that is undone in mid-scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scanner
+from scanner.devchain import Anvil, DevMarket, deploy_market, populate
+from scanner.devchain.toolchain import Toolchain
+from scanner.errors import BlockUndone
+from tests.chain.conftest import Rollback
+
+pytestmark = pytest.mark.chain
+
+
+@pytest.fixture(scope="module")
+def small(toolchain: Toolchain) -> Iterator[DevMarket]:
+    with Anvil(toolchain.anvil) as anvil:
+        market = deploy_market(anvil, "3.6", toolchain=toolchain)
+        populate(market, 80)
+        yield market
+
+
+class Undo:
+    """Undoes some blocks while the first scans compute, and mines others in their place."""
+
+    def __init__(self, market: DevMarket, blocks: int, times: int = 1) -> None:
+        self.market, self.blocks, self.times = market, blocks, times
+        self.restarts = 0
+        self.prepare()
+
+    def prepare(self) -> None:
+        self.before = self.market.snapshot()
+        for _ in range(self.blocks):
+            self.market.advance(3)
+
+    def stage(self, name: str, total: int = 0) -> None:
+        self.restarts += "starting again" in name
+        if name == "computing" and self.times:
+            self.times -= 1
+            self.market.revert(self.before)
+            self.market.set_price("ETH", self.market.answer("ETH") * 99 // 100)
+            self.prepare()
+
+    def update(self, done: int, total: int = 0) -> None:
+        pass
+
+
+def options(market: DevMarket, path: Path) -> scanner.ScanOptions:
+    return scanner.ScanOptions(
+        rpc_urls=[market.anvil.url],
+        markets=[market.root],
+        from_block=market.first_block,
+        index_file=path / "index.sqlite",
+        verify="all",
+        extent="factor",
+    )
+
+
+@pytest.mark.parametrize(("blocks", "times"), [(1, 1), (4, 3), (20, 1)])
+def test_a_scan_starts_again_at_a_new_block(
+    small: DevMarket, rollback: Rollback, tmp_path: Path, blocks: int, times: int
+) -> None:
+    market = rollback(small)
+    undo = Undo(market, blocks, times)
+    result = scanner.scan(options(market, tmp_path), listener=undo)
+    assert undo.restarts == times
+    head = market.anvil.rpc("eth_getBlockByNumber", "latest", False)
+    assert result.snapshot.block_hash == head["hash"]
+    assert result.trustworthy
+    fresh = scanner.scan(options(market, tmp_path), index_file=tmp_path / "another.sqlite")
+    for name in ("accounts", "liquidation_points", "seizures", "bands"):
+        assert result.frames[name].equals(fresh.frames[name]), name
+
+
+def test_a_block_asked_for_by_number_or_too_often_undone_is_an_error(
+    small: DevMarket, rollback: Rollback, tmp_path: Path
+) -> None:
+    market = rollback(small)
+    undo = Undo(market, 2)
+    number = str(int(market.anvil.rpc("eth_blockNumber"), 16))
+    with pytest.raises(BlockUndone, match="reorganised"):
+        scanner.scan(options(market, tmp_path), listener=undo, block=number)
+    restless = Undo(market, 1, times=100)
+    with pytest.raises(BlockUndone, match="reorganised"):
+        scanner.scan(options(market, tmp_path), listener=restless)
+    assert restless.restarts == 3
