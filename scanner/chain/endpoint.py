@@ -13,6 +13,9 @@ import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, stop_before_delay
 
 from scanner.chain.failures import TRANSIENT, Kind, RpcFailure, classify, clean, revert_data
+from scanner.chain.learned import Learned
+from scanner.chain.options import Options
+from scanner.chain.spec import EndpointSpec
 from scanner.chain.transport import Envelope, HttpAnswer, Provider
 from scanner.errors import ConfigError
 
@@ -24,18 +27,17 @@ _LONGEST_PAUSE: Final = 8.0  # seconds between two attempts where the endpoint n
 class Endpoint:
     """A node behind a URL. Nothing that leaves this class shows more of the URL than its host."""
 
-    def __init__(self, url: str, *, timeout: float, connections: int, attempts: int, patience: float) -> None:
-        """Open nothing yet.
-
-        timeout: seconds for one attempt. attempts, patience: bounds of one request with its retries, the
-        second in seconds. Raises ConfigError for a URL that is not http(s).
-        """
+    def __init__(self, spec: EndpointSpec, options: Options, learned: Learned | None = None) -> None:
+        """Open nothing yet. Raises ConfigError for a URL that is not http(s)."""
+        url = spec.url
+        self.spec = spec
+        self.learned = learned or Learned()
         self._url = url
         self.host = _host(url)
         self._secrets = _secrets(url)
-        self._provider = Provider(url, timeout=timeout, connections=connections)
-        self._attempts = attempts
-        self._patience = patience
+        self._provider = Provider(url, timeout=options.timeout, connections=2 * options.concurrency)
+        self._attempts = options.attempts
+        self._patience = options.patience
         self._resume_at = 0.0
 
     async def request(self, method: str, params: list[Any], *, shrinkable: bool = False) -> msgspec.Raw:

@@ -17,6 +17,7 @@ from scanner.chain.lenses import run_lens
 from scanner.chain.logs import read_logs
 from scanner.chain.options import Options
 from scanner.chain.pinned import PinnedCalls
+from scanner.chain.spec import EndpointSpec
 from scanner.chain.transport import LoopThread, loop_thread
 from scanner.errors import BlockUnavailable, BlockUndone, ChainError, WrongChainError
 
@@ -128,7 +129,7 @@ class RpcReader:
 
 
 def open_reader(
-    url: str,
+    endpoint: EndpointSpec | str,
     block: int | str = "latest",
     *,
     expected_chain_id: int | None = None,
@@ -141,17 +142,11 @@ def open_reader(
     """
     chosen = options or Options()
     thread = loop_thread()
-    endpoint = Endpoint(
-        url,
-        timeout=chosen.timeout,
-        connections=2 * chosen.concurrency,
-        attempts=chosen.attempts,
-        patience=chosen.patience,
-    )
+    opened = Endpoint(EndpointSpec(endpoint) if isinstance(endpoint, str) else endpoint, chosen)
     try:
-        return thread.run(_open(thread, endpoint, block, expected_chain_id, chosen))
+        return thread.run(_open(thread, opened, block, expected_chain_id, chosen))
     except BaseException:
-        thread.run(endpoint.close())
+        thread.run(opened.close())
         raise
 
 

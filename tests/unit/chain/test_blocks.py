@@ -4,6 +4,8 @@ import pytest
 
 from scanner.chain.blocks import block_parameter
 from scanner.chain.endpoint import Endpoint
+from scanner.chain.options import Options
+from scanner.chain.spec import EndpointSpec
 from scanner.errors import ConfigError
 
 
@@ -35,5 +37,5 @@ def test_what_is_no_block_is_refused(text: str) -> None:
 @pytest.mark.parametrize("url", ["", "localhost:8545", "ws://node/secret", "http://", "http://host:port/secret"])
 def test_a_url_that_is_no_http_url_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Endpoint(url, timeout=1, connections=1, attempts=1, patience=1)
+        Endpoint(EndpointSpec(url), Options())
     assert "secret" not in str(caught.value)
