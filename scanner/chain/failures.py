@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from enum import Enum
 from typing import Final
 
+from scanner.chain.kinds import SHRINKABLE, TRANSIENT, Kind, Remedy, remedy
 from scanner.errors import RpcError
 
 __all__ = [
@@ -19,80 +19,15 @@ __all__ = [
     "Kind",
     "Remedy",
     "RpcFailure",
+    "batch_limit",
     "classify",
     "clean",
     "remedy",
     "revert_data",
+    "suggested_wait",
     "suggested_width",
 ]
 
-
-class Kind(Enum):
-    """What a failure means for the one who asked."""
-
-    REVERTED = "the contract refused"
-    OUT_OF_GAS = "out of gas"
-    GAS_REFUSED = "the gas asked for is refused"
-    RANGE_TOO_WIDE = "block range too wide"
-    TOO_MANY_RESULTS = "too many results"
-    TOO_MANY_ADDRESSES = "too many addresses in one query"
-    PAYLOAD_TOO_LARGE = "request or answer too large"
-    TIMEOUT = "timeout"
-    RATE_LIMITED = "rate limited"
-    PLAN_EXHAUSTED = "the endpoint's plan does not allow it"
-    STATE_MISSING = "state pruned"
-    BLOCK_UNKNOWN = "block unknown"
-    OVERRIDES_REFUSED = "state overrides refused"
-    INVALID_PARAMS = "parameters refused"
-    NO_METHOD = "method not offered"
-    UNAUTHORIZED = "not authorised"
-    UNREACHABLE = "unreachable"
-    DISCONNECTED = "connection lost"
-    SERVER = "server error"
-    NOT_RPC = "no JSON-RPC answer"
-    OTHER = "error"
-
-
-class Remedy(Enum):
-    """What helps against a failure."""
-
-    SPLIT_RANGE = "ask for fewer blocks"
-    SPLIT_BATCH = "ask for less in one call"
-    SPLIT_ADDRESSES = "ask for fewer addresses"
-    BACK_OFF = "wait and ask again"
-    SWITCH = "ask another endpoint"
-    GIVE_UP = "nothing"
-    ANSWER = "it is the contract's answer"
-
-
-_REMEDIES: Final[Mapping[Kind, Remedy]] = {
-    Kind.REVERTED: Remedy.ANSWER,
-    Kind.OUT_OF_GAS: Remedy.SPLIT_BATCH,
-    Kind.GAS_REFUSED: Remedy.SPLIT_BATCH,
-    Kind.RANGE_TOO_WIDE: Remedy.SPLIT_RANGE,
-    Kind.TOO_MANY_RESULTS: Remedy.SPLIT_RANGE,
-    Kind.TOO_MANY_ADDRESSES: Remedy.SPLIT_ADDRESSES,
-    Kind.PAYLOAD_TOO_LARGE: Remedy.SPLIT_BATCH,
-    Kind.TIMEOUT: Remedy.SPLIT_BATCH,
-    Kind.RATE_LIMITED: Remedy.BACK_OFF,
-    Kind.DISCONNECTED: Remedy.BACK_OFF,
-    Kind.SERVER: Remedy.BACK_OFF,
-    Kind.PLAN_EXHAUSTED: Remedy.SWITCH,
-    Kind.STATE_MISSING: Remedy.SWITCH,
-    Kind.BLOCK_UNKNOWN: Remedy.SWITCH,
-    Kind.OVERRIDES_REFUSED: Remedy.SWITCH,
-    Kind.UNREACHABLE: Remedy.SWITCH,
-}
-
-TRANSIENT: Final = frozenset(
-    {Kind.TIMEOUT, Kind.RATE_LIMITED, Kind.BLOCK_UNKNOWN, Kind.DISCONNECTED, Kind.SERVER},
-)
-"""Kinds that may go away when the same request is sent again. An unknown block may be a node that lags."""
-
-SHRINKABLE: Final = frozenset(
-    {Kind.REVERTED, Kind.OUT_OF_GAS, Kind.PAYLOAD_TOO_LARGE, Kind.TOO_MANY_RESULTS, Kind.TIMEOUT, Kind.DISCONNECTED},
-)
-"""Kinds that a smaller request may not meet. A lens that reverts may have run out of gas in an inner call."""
 
 _ADVICE: Final[Mapping[Kind, str]] = {
     Kind.UNAUTHORIZED: "check the API key in the RPC URL and what its plan allows",
@@ -102,6 +37,8 @@ _ADVICE: Final[Mapping[Kind, str]] = {
     Kind.PLAN_EXHAUSTED: "waiting does not help: use another endpoint or plan",
     Kind.STATE_MISSING: "the node has pruned that state: use an archive node or a newer block",
     Kind.TIMEOUT: "the node is slow or overloaded",
+    Kind.BLOCK_UNKNOWN: "the node may lag behind: use another endpoint",
+    Kind.OUT_OF_TIME: "allow more (--time-limit), use a faster endpoint, or scan less",
 }
 
 _RULES: Final = tuple(
@@ -121,11 +58,19 @@ _RULES: Final = tuple(
             r"|state ?change ?during ?static|not ?allowed ?inside ?static|return data out of bounds",
         ),
         (
+            Kind.BATCH_REFUSED,
+            r"\bbatch(ed|es|ing)?\b.{0,40}\b(not (supported|allowed|available|permitted)|unsupported|disabled"
+            r"|too (large|big|long|many)|exceed\w*|limit\w*)|(calls|requests) (in|per) (1|one|a|single|the) batch"
+            r"|(many|requests) in batch|max(imum)? batch|batch of more than",
+        ),
+        # a node behind the others, not a range that is too wide
+        (Kind.BLOCK_UNKNOWN, r"block range extends beyond|beyond (the )?current head"),
+        (
             Kind.RANGE_TOO_WIDE,
             r"try with this block range|block range should work|range (is )?too (wide|large|big|high)|exceeds the range"
             r"|max(imum)? block range|range limit exceeded|range \d+ exceeds|limit(ed)? to .*\bblocks?\b"
             r"|blocks distance|ranges? over \d+ blocks|up to an? [\d,]+ block range|eth_getLogs is limited"
-            r"|limit the query to|exceed(s|ed)? max(imum)? (block )?range|block range extends|range exceeds",
+            r"|limit the query to|exceed(s|ed)? max(imum)? (block )?range|range exceeds",
         ),
         (Kind.TOO_MANY_ADDRESSES, r"max addresses|specify less number of address"),
         (
@@ -148,7 +93,8 @@ _RULES: Final = tuple(
         (
             Kind.BLOCK_UNKNOWN,
             r"header not found|header for hash not found|not currently canonical|hash is not canonical|unknown block"
-            r"|block (\S+ )?not found|block ?out ?of ?range|resource not found|cannot find block|unfinalized data"
+            r"|block (\S+ )?(is |was )?not found|could not find (the )?(block|header)|(block|header) could not be found"
+            r"|block is not canonical|block ?out ?of ?range|resource not found|cannot find block|unfinalized data"
             r"|block does not exist|future block",
         ),
         (
@@ -210,6 +156,16 @@ _WIDTH = re.compile(
     r"|max(?:imum)?(?: block range)?(?: is| of|:| =)?)\s*(?:0 - )?(\d[\d,]*)",
     re.IGNORECASE,
 )
+_BATCH = re.compile(
+    r"maximum (?:of )?(\d+) (?:calls|requests)|more than (\d+) (?:calls|requests)|up to (\d+)"
+    r"|(?:limit|size|length|max(?:imum)?)(?: size| batch| length)*(?: of| is| to|:| =)? ?(\d+)",
+    re.IGNORECASE,
+)
+_WAIT = re.compile(
+    r"\b(?:try again|retry|wait|reset)\b\D{0,24}?(\d+(?:\.\d+)?)\s*"
+    r"(ms|milliseconds?|seconds?|secs?|s|minutes?|min|m)\b",
+    re.IGNORECASE,
+)
 
 
 class RpcFailure(RpcError):
@@ -223,12 +179,34 @@ class RpcFailure(RpcError):
         code: int | None = None,
         data: bytes = b"",
         retry_after: float | None = None,
+        status: int = 200,
     ) -> None:
         self.kind = kind
         self.data = data
         self.retry_after = retry_after
+        self.status = status
+        self._message = message
         advice = _ADVICE.get(kind)
         super().__init__(f"{message}; {advice}" if advice else message, code=code)
+
+    def noted(self, note: str, kind: Kind | None = None) -> RpcFailure:
+        """Give the same failure with something more to say, perhaps as one of another kind."""
+        return self._again(f"{self._message}; {note}", kind)
+
+    def of(self, method: str) -> RpcFailure:
+        """Give the failure of a whole batch as that of one method in it."""
+        host, _, rest = self._message.partition(": ")
+        return self._again(f"{host}: {method}: {rest.partition(': ')[2]}")
+
+    def _again(self, message: str, kind: Kind | None = None) -> RpcFailure:
+        return RpcFailure(
+            message,
+            kind or self.kind,
+            code=self.code,
+            data=self.data,
+            retry_after=self.retry_after,
+            status=self.status,
+        )
 
 
 def classify(message: str, code: int | None = None, status: int = 200) -> Kind:
@@ -243,12 +221,6 @@ def classify(message: str, code: int | None = None, status: int = 200) -> Kind:
     if status >= 500:
         return Kind.SERVER
     return Kind.OTHER
-
-
-def remedy(kind: Kind, method: str) -> Remedy:
-    """Say what helps against a failure of a method; what is too much of eth_getLogs is too many blocks."""
-    found = _REMEDIES.get(kind, Remedy.GIVE_UP)
-    return Remedy.SPLIT_RANGE if found is Remedy.SPLIT_BATCH and method == "eth_getLogs" else found
 
 
 def clean(text: str, limit: int = 300) -> str:
@@ -279,3 +251,17 @@ def suggested_width(message: str) -> int | None:
     if width := _WIDTH.search(message):
         return max(int(width[1].replace(",", "")), 1)
     return None
+
+
+def batch_limit(message: str) -> int:
+    """Read how many requests a provider takes in one batch, from its refusal of one; 0 where it names no number."""
+    found = _BATCH.search(message)
+    return next((int(number) for number in found.groups() if number), 0) if found else 0
+
+
+def suggested_wait(message: str) -> float | None:
+    """Read the seconds that a provider asks to wait for; None where it names none."""
+    if (found := _WAIT.search(message)) is None:
+        return None
+    unit = found[2].lower()
+    return float(found[1]) * (0.001 if unit.startswith("mil") or unit == "ms" else 60 if unit.startswith("m") else 1)

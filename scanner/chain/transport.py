@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import itertools
+import contextlib
 import logging
+import math
 import queue
 import threading
+import time
 import weakref
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from typing import Any, Final, TypeVar, cast
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import aiohttp
-import msgspec
 from web3 import AsyncHTTPProvider
-from web3.types import RPCEndpoint, RPCResponse
+from web3.types import RPCEndpoint
 
-__all__ = ["Envelope", "HttpAnswer", "LoopThread", "Provider", "loop_thread"]
+__all__ = ["HttpAnswer", "LoopThread", "Provider", "loop_thread", "retry_after"]
 
 T = TypeVar("T")
 
@@ -26,80 +28,77 @@ _AHEAD: Final = 16  # answers that wait for a slow consumer before the producer 
 _providers: weakref.WeakSet[Provider] = weakref.WeakSet()
 
 
-class Envelope(msgspec.Struct):
-    """A JSON-RPC answer whose result is left as undecoded JSON. Empty where there was none."""
+class HttpAnswer(NamedTuple):
+    """What came back over HTTP, whatever it is. retry_after: seconds that its head asks to wait for."""
 
-    result: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
-    error: object = None
-
-
-class HttpAnswer(Exception):
-    """An HTTP answer that is no plain JSON-RPC result."""
-
-    def __init__(self, status: int, body: bytes, retry_after: str | None) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
-        self.retry_after = retry_after
-
-
-_decoder = msgspec.json.Decoder(Envelope)
+    status: int
+    body: bytes
+    retry_after: float | None = None
 
 
 class Provider(AsyncHTTPProvider):
     """web3's HTTP provider with one kept-alive session, no retries, no redirects and no formatters.
 
-    The session is made on first use, inside the running loop. An answer other than HTTP 200 raises
-    ``HttpAnswer`` with its body, because providers put the JSON-RPC error there.
+    The session is made on first use, inside the running loop. ``post`` gives every answer as it came, because
+    providers put JSON-RPC errors into answers of any HTTP status.
     """
 
     logger = logging.getLogger("scanner.chain.silent")
     logger.disabled = True  # the base class would log the URL, and with it the key
 
-    def __init__(self, url: str, *, timeout: float, connections: int) -> None:
-        super().__init__(url, exception_retry_configuration=None)
+    def __init__(self, url: str, host: str, *, timeout: float) -> None:
+        super().__init__(host, exception_retry_configuration=None)  # the base class shows what it is given
         self.global_ccip_read_enabled = False
         self._url = url
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(timeout, 10.0))
-        self._connections = connections
+        self._seconds = timeout
         self._session: aiohttp.ClientSession | None = None
-        self._ids = itertools.count(1)
         _providers.add(self)
 
-    def encode_rpc_request(self, method: RPCEndpoint, params: Any) -> bytes:
-        return msgspec.json.encode({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})
-
-    @staticmethod
-    def decode_rpc_response(raw_response: bytes) -> RPCResponse:
-        return cast("RPCResponse", _decoder.decode(raw_response))
-
     async def _make_request(self, method: RPCEndpoint, request_data: bytes) -> bytes:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=60),
-                timeout=self._timeout,
+        return (await self.post(request_data)).body
+
+    async def post(self, body: bytes, seconds: float | None = None) -> HttpAnswer:
+        """Send one HTTP request. seconds: less than the usual time limit. Raises what aiohttp raises."""
+        session = self._session
+        if session is None:
+            session = self._session = aiohttp.ClientSession(
+                # how many requests are in flight is the business of ``Rate``
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
+                timeout=self._limits(self._seconds),
                 headers=self.get_request_headers(),
                 read_bufsize=2**20,
             )
+        limits = session.timeout if seconds is None else self._limits(min(seconds, self._seconds))
         # a redirect would carry the key to another host
-        async with self._session.post(self._url, data=request_data, allow_redirects=False) as response:
-            body = await response.read()
-            if response.status != 200:
-                raise HttpAnswer(response.status, body, response.headers.get("Retry-After"))
-            return body
-
-    async def ask(self, method: str, params: list[Any]) -> Envelope:
-        """Send one request.
-
-        Raises what aiohttp raises, ``HttpAnswer``, and ``msgspec.DecodeError`` for a body that is no JSON-RPC.
-        """
-        return cast("Envelope", await self.make_request(RPCEndpoint(method), params))
+        async with session.post(self._url, data=body, allow_redirects=False, timeout=limits) as response:
+            named = response.headers.get("Retry-After")
+            wait = None if named is None else retry_after(named, response.headers.get("Date"))
+            return HttpAnswer(response.status, await response.read(), wait)
 
     async def close(self) -> None:
         """Close the connections. A later request opens new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    @staticmethod
+    def _limits(seconds: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=seconds, connect=min(seconds, 10.0))
+
+
+def retry_after(value: str, answered_at: str | None = None) -> float | None:
+    """Read a Retry-After: seconds, or an HTTP date, taken against the date of the answer; None for neither."""
+    with contextlib.suppress(ValueError):
+        seconds = float(value)
+        return seconds if 0 <= seconds < math.inf else None
+    with contextlib.suppress(ValueError, OverflowError):
+        until = parsedate_to_datetime(value).timestamp()
+        now = time.time()
+        if answered_at is not None:
+            with contextlib.suppress(ValueError, OverflowError):
+                now = parsedate_to_datetime(answered_at).timestamp()
+        return max(until - now, 0.0)
+    return None
 
 
 class LoopThread:

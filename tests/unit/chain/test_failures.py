@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from scanner.chain.failures import Kind, Remedy, classify, clean, remedy, revert_data, suggested_width
+from scanner.chain.failures import (
+    SHRINKABLE,
+    Kind,
+    Remedy,
+    batch_limit,
+    classify,
+    clean,
+    remedy,
+    revert_data,
+    suggested_wait,
+    suggested_width,
+)
 from tests.unit.chain.provider_answers import ANSWERS, Seen
 
 
@@ -21,6 +32,8 @@ from tests.unit.chain.provider_answers import ANSWERS, Seen
         (Kind.OUT_OF_GAS, "EVM error OutOfGas", -32603),
         (Kind.OUT_OF_GAS, "EVM error MemoryLimitOOG", -32603),
         (Kind.OUT_OF_GAS, "VM execution error. OutOfGas", -32015),
+        (Kind.OUT_OF_GAS, "VM execution error. Out of gas", -32015),
+        (Kind.OUT_OF_GAS, "out of gas: gas exhausted: 50000000", -32003),
         (Kind.OUT_OF_GAS, "gas required exceeds allowance (50000000)", -32000),
         (Kind.GAS_REFUSED, "intrinsic gas too high", -32000),
         (Kind.RANGE_TOO_WIDE, "You can make eth_getLogs requests with up to a 500 block range.", -32600),
@@ -39,6 +52,15 @@ from tests.unit.chain.provider_answers import ANSWERS, Seen
         (Kind.BLOCK_UNKNOWN, "header not found", -32000),
         (Kind.BLOCK_UNKNOWN, "Resource not found", -32001),
         (Kind.BLOCK_UNKNOWN, "BlockOutOfRangeError: block height is 0 but requested was 999", -32602),
+        (Kind.BLOCK_UNKNOWN, "header for hash not found", -32000),
+        (Kind.BLOCK_UNKNOWN, "block not found: hash 0x1234", -32000),
+        (Kind.BLOCK_UNKNOWN, "hash 0x1234 is not currently canonical", -32000),
+        (Kind.BLOCK_UNKNOWN, "block range extends beyond current head block: requested 12, head 11", -32602),
+        (Kind.BATCH_REFUSED, "maximum 10 calls in 1 batch", -32014),
+        (Kind.BATCH_REFUSED, "Batched requests are not supported by this server", -32005),
+        (Kind.BATCH_REFUSED, "Batch of more than 3 requests are not allowed on free tier", 31),
+        (Kind.BATCH_REFUSED, "batch limit 100 exceeded (can increase by --rpc.batch.limit)", -32000),
+        (Kind.BATCH_REFUSED, "batch too large", -32600),
         (Kind.OVERRIDES_REFUSED, "too many arguments, want at most 2", -32602),
         (Kind.OVERRIDES_REFUSED, "state override is not supported", -32000),
         (Kind.RATE_LIMITED, "project ID request rate exceeded", -32005),
@@ -107,4 +129,47 @@ def test_the_table_of_answers_is_broad() -> None:
 
 def test_every_kind_has_a_remedy_or_none_on_purpose() -> None:
     hopeless = {kind for kind in Kind if remedy(kind, "eth_call") is Remedy.GIVE_UP}
-    assert hopeless == {Kind.INVALID_PARAMS, Kind.NO_METHOD, Kind.UNAUTHORIZED, Kind.NOT_RPC, Kind.OTHER}
+    assert hopeless == {
+        Kind.INVALID_PARAMS,
+        Kind.NO_METHOD,
+        Kind.UNAUTHORIZED,
+        Kind.NOT_RPC,
+        Kind.OTHER,
+        Kind.OUT_OF_TIME,
+    }
+
+
+def test_each_shape_of_out_of_gas_can_be_met_by_asking_for_less() -> None:
+    # the last is what a caller sees whose inner call ran out of gas
+    shapes = [("out of gas", -32000), ("VM execution error. Out of gas", -32015), ("execution reverted", 3)]
+    assert all(classify(message, code) in SHRINKABLE for message, code in shapes)
+
+
+@pytest.mark.parametrize(
+    ("message", "limit"),
+    [
+        ("maximum 10 calls in 1 batch", 10),
+        ("Batch of more than 3 requests are not allowed on free tier", 3),
+        ("batch limit 100 exceeded (can increase by --rpc.batch.limit). Requested batch of size: 200", 100),
+        ("batch size limit exceeded: 50", 0),
+        ("batch too large", 0),
+        ("Batched requests are not supported by this server", 0),
+    ],
+)
+def test_the_size_of_a_batch_is_read(message: str, limit: int) -> None:
+    assert batch_limit(message) == limit
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Too many requests, try again in 30 seconds", 30),
+        ("retry after 1.5s", 1.5),
+        ("please retry in 250ms", 0.25),
+        ("rate limited, wait 2 minutes", 120),
+        ("limited to 10/sec", None),
+        ("If you have retries enabled, you can safely ignore this message", None),
+    ],
+)
+def test_the_wait_that_a_message_names_is_read(message: str, seconds: float | None) -> None:
+    assert suggested_wait(message) == seconds

@@ -1,0 +1,195 @@
+"""What came back over HTTP, read as JSON-RPC: results, or failures that say what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from scanner.chain.failures import Kind, RpcFailure, classify, clean, revert_data, suggested_wait
+from scanner.chain.redact import Redactor
+from scanner.chain.transport import HttpAnswer
+
+__all__ = ["Answers", "Envelope"]
+
+_SHOWN: Final = 80  # characters of an answer of unexpected shape
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)  # a text that is no UTF-8 is a ValueError
+
+
+class Envelope(msgspec.Struct):
+    """A JSON-RPC answer whose result is left as undecoded JSON. Empty where there was none."""
+
+    id: object = None
+    result: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    error: object = None
+
+
+_BLOCK_METHODS: Final = frozenset({"eth_getBlockByNumber", "eth_getBlockByHash"})
+_NULL: Final = msgspec.Raw(b"null")
+
+_one = msgspec.json.Decoder(Envelope)
+_many = msgspec.json.Decoder(list[Envelope])
+
+
+class Answers:
+    """Reads the answers of one endpoint. What it makes names the endpoint's host and nothing else of its URL."""
+
+    def __init__(self, host: str, redact: Redactor) -> None:
+        self.host = host
+        self.redact = redact
+
+    def single(self, method: str, asked: int, http: HttpAnswer) -> msgspec.Raw | RpcFailure:
+        """Read the answer to one request."""
+        try:
+            envelope = _one.decode(http.body)
+        except _UNREADABLE:
+            return self._no_envelope(method, http)
+        if http.status == 200 and envelope.error is None and envelope.id == asked:
+            return envelope.result if memoryview(envelope.result).nbytes else self.refusal(method, envelope, http)
+        if envelope.error is not None and _may_belong(envelope, asked):
+            return self._refused(method, envelope, http)
+        if http.status != 200:
+            return self._no_envelope(method, http)
+        return self.failure(method, "the answer is to another request (wrong id)", Kind.NOT_RPC)
+
+    def batch(
+        self, methods: Sequence[str], first: int, http: HttpAnswer
+    ) -> list[msgspec.Raw | RpcFailure] | RpcFailure:
+        """Read the answer to a batch whose ids count up from ``first``; a failure where it is of no use at all."""
+        try:
+            envelopes = _many.decode(http.body)
+        except _UNREADABLE:
+            return self._no_list(http)
+        found: dict[int, Envelope] = {}
+        nameless: list[Envelope] = []
+        for envelope in envelopes:
+            at = envelope.id - first if type(envelope.id) is int else -1
+            if envelope.id is None and envelope.error is not None:
+                nameless.append(envelope)
+            elif at in found or not 0 <= at < len(methods):
+                # whoever mixes answers up may have mixed up the others too
+                return self.failure("batch", "an answer in it is doubled, or to another request", Kind.NOT_RPC)
+            else:
+                found[at] = envelope
+        return [self._item(method, found.get(at), nameless, http) for at, method in enumerate(methods)]
+
+    def broken(self, method: str, error: Exception, seconds: float) -> RpcFailure:
+        """Say what an exception of the HTTP client means. Its own words may hold the URL and are not used."""
+        if isinstance(error, TimeoutError):
+            return self.failure(method, f"no answer in time ({seconds:g} s)", Kind.TIMEOUT)
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return self.failure(method, "the certificate of the endpoint is not valid", Kind.UNREACHABLE)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            reason = error.os_error.strerror or type(error.os_error).__name__
+            return self.failure(method, f"cannot connect ({reason})", Kind.UNREACHABLE)
+        if isinstance(error, aiohttp.ClientPayloadError):
+            if "encoding" in str(error):
+                return self.failure(method, "the answer cannot be decompressed", Kind.NOT_RPC)
+            return self.failure(method, "connection lost in the middle of the answer", Kind.DISCONNECTED)
+        if isinstance(error, aiohttp.ClientResponseError):
+            return self.failure(method, f"the answer is not HTTP ({type(error).__name__})", Kind.NOT_RPC)
+        return self.failure(method, f"connection lost ({type(error).__name__})", Kind.DISCONNECTED)
+
+    def refusal(self, method: str, envelope: Envelope, http: HttpAnswer) -> RpcFailure:
+        """Read a JSON-RPC error."""
+        error = envelope.error
+        if error is None:
+            return self.failure(method, "the answer has neither result nor error", Kind.NOT_RPC)
+        if not isinstance(error, Mapping):
+            error = {"message": str(error)}
+        message, code, data = str(error.get("message", "")), error.get("code"), error.get("data")
+        code = code if isinstance(code, int) else None
+        returned = revert_data(data)
+        # "Reverted 0x…" is the only word of some nodes for a revert
+        plain = data is None or (returned and not str(data).startswith("Reverted"))
+        kind = classify(message if plain else f"{message} {str(data)[:1_000]}", code, http.status)
+        wait = http.retry_after
+        if wait is None and kind is not Kind.REVERTED:
+            wait = _backoff(data)
+        if wait is None and kind is Kind.RATE_LIMITED:
+            wait = suggested_wait(message)
+        return self.failure(
+            method, message or kind.value, kind, code=code, data=returned, retry_after=wait, status=http.status
+        )
+
+    def malformed(self, method: str, result: msgspec.Raw) -> RpcFailure:
+        """Make the failure for a result of another shape than the method has."""
+        shown = self.redact(
+            bytes(result)[: 50 * _SHOWN].decode("utf-8", "replace")
+        )  # before it is cut: a part is too much
+        return self.failure(method, f"unexpected result {clean(shown, _SHOWN)}")
+
+    def failure(
+        self,
+        method: str,
+        message: str,
+        kind: Kind = Kind.OTHER,
+        *,
+        code: int | None = None,
+        data: bytes = b"",
+        retry_after: float | None = None,
+        status: int = 200,
+    ) -> RpcFailure:
+        """Make a failure. Every one is made here, so that none shows what is secret."""
+        shown = f"{self.host}: {method}: {clean(self.redact(message))}"
+        shown += f" (code {code})" if code is not None else ""
+        return RpcFailure(shown, kind, code=code, data=data, retry_after=retry_after, status=status)
+
+    def _item(
+        self, method: str, envelope: Envelope | None, nameless: list[Envelope], http: HttpAnswer
+    ) -> msgspec.Raw | RpcFailure:
+        if envelope is None and nameless:
+            envelope = nameless.pop(0) if len(nameless) > 1 else nameless[0]
+        if envelope is None:
+            return self.failure(method, "the batch came back without an answer to it", Kind.NOT_RPC)
+        if envelope.error is None and memoryview(envelope.result).nbytes:
+            return envelope.result
+        return self._refused(method, envelope, http)
+
+    def _refused(self, method: str, envelope: Envelope, http: HttpAnswer) -> msgspec.Raw | RpcFailure:
+        failure = self.refusal(method, envelope, http)
+        # some nodes refuse to give a block that they do not know, where others answer null
+        return _NULL if failure.kind is Kind.BLOCK_UNKNOWN and method in _BLOCK_METHODS else failure
+
+    def _no_list(self, http: HttpAnswer) -> RpcFailure:
+        try:
+            envelope = _one.decode(http.body)
+        except _UNREADABLE:
+            envelope = Envelope()
+        if envelope.error is not None:
+            return self.refusal("batch", envelope, http)
+        return self._no_envelope("batch", http)
+
+    def _no_envelope(self, method: str, http: HttpAnswer) -> RpcFailure:
+        if http.status != 200:
+            kind = classify("", None, http.status)
+            kind = Kind.NOT_RPC if kind is Kind.OTHER else kind
+            message = f"HTTP status {http.status}"
+            return self.failure(method, message, kind, retry_after=http.retry_after, status=http.status)
+        head = http.body[:200].lstrip()
+        shape = "empty" if not head else "HTML, not JSON-RPC" if head.startswith(b"<") else "not JSON-RPC"
+        return self.failure(method, f"the answer is {shape}", Kind.NOT_RPC, retry_after=http.retry_after)
+
+
+def _may_belong(envelope: Envelope, asked: int) -> bool:
+    """Tell whether an error is the answer; who could not read the request does not know its id."""
+    return envelope.id is None or envelope.id == asked
+
+
+def _backoff(data: object) -> float | None:
+    """Read Infura's ``backoff_seconds``, at the top of the error data or under ``rate``."""
+    if not isinstance(data, Mapping):
+        return None
+    if "backoff_seconds" not in data:
+        return _backoff(data.get("rate"))
+    return _seconds(data["backoff_seconds"])
+
+
+def _seconds(value: Any) -> float | None:
+    try:
+        seconds = float(str(value))
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < float("inf") else None

@@ -1,0 +1,67 @@
+"""Take the host out of a URL, and everything else of the URL out of texts."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Final
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
+
+from scanner.errors import ConfigError
+
+__all__ = ["Redactor", "host_of"]
+
+_SHOWN: Final = "…"
+_LEAST_SEGMENT: Final = 6  # characters; shorter parts of a path are words like "v3" and "eth"
+_LEAST_VALUE: Final = 3  # characters of a user, a password or a query value
+
+
+def host_of(url: str) -> str:
+    """Take the host and port out of a URL. Raises ConfigError, without the URL, for one that is not http(s)."""
+    scheme, host, port = "", None, None
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        broken = True
+    else:
+        broken = False
+    if broken:  # raised out here, because the error that was caught holds a part of the URL
+        raise ConfigError("the RPC URL is not valid")
+    if scheme not in ("http", "https") or not host:
+        raise ConfigError("the RPC URL must look like https://host/path or http://host:port")
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}" and "@" not in parts.netloc:
+        # a user or password with a slash in it: what looks like the host is the user's name
+        raise ConfigError("the RPC URL has an @ after its host: write / ? # in a user or password as %2F %3F %23")
+    return f"{host}:{port}" if port else host
+
+
+class Redactor:
+    """Knows the parts of one URL that may hold a key, in every spelling they may come back in."""
+
+    def __init__(self, url: str) -> None:
+        spellings = sorted(_spellings(url), key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, spellings)), re.IGNORECASE) if spellings else None
+
+    def __call__(self, text: str) -> str:
+        """Replace what may be secret."""
+        return text if self._pattern is None else self._pattern.sub(_SHOWN, text)
+
+
+def _spellings(url: str) -> set[str]:
+    parts = urlsplit(url)
+    user, password = parts.username or "", parts.password or ""
+    fields = [text for pair in parse_qsl(parts.query, keep_blank_values=True) for text in pair]
+    long = {url, parts.path, parts.query, parts.fragment, *parts.path.split("/"), *parts.query.split("&"), *fields[::2]}
+    short = {user, password, *fields[1::2]}
+    if user or password:
+        short.add(f"{user}:{password}")
+        for name, word in ((user, password), (unquote(user), unquote(password))):
+            short.add(base64.b64encode(f"{name}:{word}".encode()).decode().rstrip("="))
+    found: set[str] = set()
+    for texts, least in ((long, _LEAST_SEGMENT), (short, _LEAST_VALUE)):
+        for text in texts:
+            plain = unquote(text)
+            forms = {text, plain, unquote_plus(text), quote(plain), quote(plain, safe=""), quote_plus(plain)}
+            found |= {form for form in forms if len(form) >= least and form.strip("/")}
+    return found - {""}
