@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +11,17 @@ from scanner.chain.endpoint import Endpoint
 from scanner.chain.interface import Block
 from scanner.errors import BlockUnavailable, ConfigError
 
-__all__ = ["TAGS", "block_by_number", "block_parameter", "head_number", "moves", "resolve_block"]
+__all__ = [
+    "TAGS",
+    "behind_head",
+    "block_by_number",
+    "block_parameter",
+    "block_question",
+    "head_number",
+    "moves",
+    "read_block",
+    "unknown_block",
+]
 
 TAGS: Final = ("latest", "safe", "finalized", "earliest")
 _SCALES: Final = {"k": 10**3, "m": 10**6, "b": 10**9}
@@ -58,6 +68,22 @@ def moves(block: int | str) -> bool:
     return wanted in TAGS if isinstance(wanted, str) else wanted < 0
 
 
+def block_question(block: int | str) -> tuple[str, list[Any]]:
+    """Give the request that asks for a block by number, tag or hash."""
+    if isinstance(block, int):
+        return "eth_getBlockByNumber", [hex(block), False]
+    return ("eth_getBlockByHash" if block.startswith("0x") else "eth_getBlockByNumber"), [block, False]
+
+
+def read_block(endpoint: Endpoint, method: str, result: msgspec.Raw) -> Block | None:
+    """Read the answer to a ``block_question``; None where the endpoint knows no such block. Raises RpcFailure."""
+    try:
+        raw = _decoder.decode(result)
+        return None if raw is None else Block(int(raw.number, 16), raw.hash.lower(), int(raw.timestamp, 16))
+    except (msgspec.MsgspecError, ValueError):
+        raise endpoint.malformed(method, result) from None  # int() quotes what it cannot read
+
+
 async def head_number(endpoint: Endpoint) -> int:
     """Give the number of the endpoint's newest block."""
     return int(await endpoint.text("eth_blockNumber", []), 16)
@@ -65,27 +91,12 @@ async def head_number(endpoint: Endpoint) -> int:
 
 async def block_by_number(endpoint: Endpoint, block: int | str) -> Block | None:
     """Ask for a block by tag, hash or number; None where the endpoint knows none."""
-    by_hash = isinstance(block, str) and block.startswith("0x")
-    method = "eth_getBlockByHash" if by_hash else "eth_getBlockByNumber"
-    result = await endpoint.request(method, [hex(block) if isinstance(block, int) else block, False])
-    try:
-        raw = _decoder.decode(result)
-        return None if raw is None else Block(int(raw.number, 16), raw.hash.lower(), int(raw.timestamp, 16))
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise endpoint.malformed(method, result) from error
+    method, params = block_question(block)
+    return read_block(endpoint, method, await endpoint.request(method, params))
 
 
-async def resolve_block(endpoint: Endpoint, block: int | str) -> Block:
-    """Find the block that a scan is pinned to. Raises ConfigError, BlockUnavailable, RpcError."""
-    wanted = block_parameter(block)
-    if isinstance(wanted, int) and wanted < 0:
-        head = await head_number(endpoint)
-        if head + wanted < 0:
-            raise BlockUnavailable(f"{endpoint.host}: block {block} is before the first block (the head is {head})")
-        wanted += head
-    found = await block_by_number(endpoint, wanted)
-    if found is not None:
-        return found
+async def unknown_block(endpoint: Endpoint, block: int | str, wanted: int | str) -> BlockUnavailable:
+    """Make the error for a block that the endpoint does not know; ``block`` is how the user wrote it."""
     head = await head_number(endpoint)
     advice = (
         "is the hash right, and of this chain?"
@@ -94,4 +105,11 @@ async def resolve_block(endpoint: Endpoint, block: int | str) -> Block:
         if isinstance(wanted, int) and wanted > head
         else "try another block or another endpoint"
     )
-    raise BlockUnavailable(f"{endpoint.host}: block {block} is unknown to this node, whose head is {head}; {advice}")
+    return BlockUnavailable(f"{endpoint.host}: block {block} is unknown to this node, whose head is {head}; {advice}")
+
+
+def behind_head(endpoint: Endpoint, block: int | str, wanted: int, head: int) -> int:
+    """Count a negative offset from the head. Raises BlockUnavailable before the first block."""
+    if head + wanted < 0:
+        raise BlockUnavailable(f"{endpoint.host}: block {block} is before the first block (the head is {head})")
+    return head + wanted

@@ -1,10 +1,17 @@
-"""What an endpoint was seen to take and to refuse."""
+"""What an endpoint was seen to take and to refuse, and where that is kept between runs."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
 import msgspec
 
-__all__ = ["Learned"]
+from scanner.kept import kept_path, load_kept, save_kept
+
+__all__ = ["Learned", "LearnedStore"]
 
 
 class Learned(msgspec.Struct):
@@ -24,3 +31,106 @@ class Learned(msgspec.Struct):
     log_addresses: int | None = None
     request_bytes: int | None = None
     lens_gas: dict[str, float] = {}
+
+
+_FORMAT: Final = "liqbands-endpoint-1"
+_LIMIT_AGE: Final = 86_400.0  # a plan may be changed: limits and refusals are asked for again after a day
+_FACT_AGE: Final = 30 * _LIMIT_AGE
+_AHEAD: Final = 3_600.0  # seconds that a clock may have been wrong
+_LEAST: Final = {"gas_cap": 100_000, "batch": 0, "request_bytes": 1_000}  # what is less was not learned but damaged
+_MOST_LENSES: Final = 64
+
+
+class _Fact(msgspec.Struct):
+    value: msgspec.Raw
+    learned_at: float
+
+
+class _File(msgspec.Struct):
+    format: str
+    facts: dict[str, _Fact] = {}
+
+
+class LearnedStore:
+    """Keeps what was learned of each endpoint, a small file each, for the next run.
+
+    A file is named by the digest of its URL, which shows neither host nor key; of a key that is worth anything
+    nobody can try all. Limits and refusals are forgotten after a day, so that they are asked for again. A file is
+    replaced whole, so a process may be killed at any moment, and several may write: of two limits the smaller stays.
+    What cannot be read or written is done without.
+    """
+
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self._clock = clock
+
+    def path(self, url: str) -> Path:
+        """Name the file of an endpoint."""
+        return kept_path(self.folder, url)
+
+    def load(self, url: str) -> Learned:
+        """Give what is known of an endpoint and young enough; nothing where the file is foreign or damaged."""
+        return _learned(self._fresh(url))
+
+    def save(self, url: str, learned: Learned, *, anew: bool = False) -> bool:
+        """Keep what was learned, beside what others learned meanwhile. Say whether it could be written.
+
+        anew: all of it was probed just now, so it takes the place of the file, also where nothing was found.
+        """
+        known, now = self._fresh(url), self._clock()
+        facts, changed = ({}, True) if anew else (dict(known), False)
+        for name, value in msgspec.structs.asdict(learned).items():
+            if value is None or value == {} or not _plausible(name, value):
+                continue
+            kept = _value(name, known[name]) if name in known else None
+            wanted = value if anew else _merged(kept, value)
+            if anew or kept is None or wanted != kept:
+                facts[name] = _Fact(msgspec.Raw(msgspec.json.encode(wanted)), now)
+                changed = True
+        return not changed or save_kept(self.path(url), _File(_FORMAT, facts))
+
+    def _fresh(self, url: str) -> dict[str, _Fact]:
+        file = load_kept(self.path(url), _File)
+        if file is None or file.format != _FORMAT:
+            return {}
+        return {name: fact for name, fact in file.facts.items() if self._young(name, fact)}
+
+    def _young(self, name: str, fact: _Fact) -> bool:
+        value = _value(name, fact)
+        if value is None:
+            return False
+        limit = value is False or (isinstance(value, int) and value is not True)
+        return -_AHEAD <= self._clock() - fact.learned_at < (_LIMIT_AGE if limit else _FACT_AGE)
+
+
+def _value(name: str, fact: _Fact) -> Any:
+    """Read a fact as the field that it is of; None where it cannot be."""
+    if name not in Learned.__struct_fields__:
+        return None
+    try:
+        one = msgspec.convert({name: msgspec.json.decode(fact.value)}, Learned)
+    except msgspec.MsgspecError:
+        return None
+    value = getattr(one, name)
+    return value if _plausible(name, value) else None
+
+
+def _plausible(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, dict):
+        return len(value) <= _MOST_LENSES and all(gas > 0 for gas in value.values())
+    return isinstance(value, int) and value >= _LEAST.get(name, 1)
+
+
+def _learned(facts: dict[str, _Fact]) -> Learned:
+    return Learned(**{name: _value(name, fact) for name, fact in facts.items()})
+
+
+def _merged(kept: Any, value: Any) -> Any:
+    """Take the smaller of two limits, all of two tables, the newer of two answers."""
+    if isinstance(kept, dict):
+        return dict(list({**kept, **value}.items())[-_MOST_LENSES:])
+    if kept is None or isinstance(value, bool):
+        return value
+    return min(kept, value)

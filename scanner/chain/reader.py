@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from scanner.chain.blocks import block_by_number, head_number, resolve_block
+from scanner.chain.blocks import block_by_number, head_number
 from scanner.chain.calls import Caller
+from scanner.chain.deadline import Deadline
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import Kind, RpcFailure
-from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted
+from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted, Way
+from scanner.chain.lag import await_block
+from scanner.chain.learned import Learned
 from scanner.chain.lenses import run_lens
 from scanner.chain.logs import read_logs
+from scanner.chain.opening import Opening, read_opening
 from scanner.chain.options import Options
 from scanner.chain.pinned import PinnedCalls
+from scanner.chain.pinning import find_pin, pin_by_hash
+from scanner.chain.proof_requests import ask_header, ask_proofs
+from scanner.chain.provable import Answered, SlotsAnswered, Wanted
 from scanner.chain.spec import EndpointSpec
+from scanner.chain.translog import TransportLog
 from scanner.chain.transport import LoopThread, loop_thread
-from scanner.errors import BlockUnavailable, BlockUndone, ChainError, WrongChainError
+from scanner.chain.watched import WatchedCalls
+from scanner.errors import BlockUnavailable, BlockUndone, ChainError
 
 __all__ = ["RpcReader", "open_reader"]
 
 T = TypeVar("T")
 
 _FINALITY: Final = 64  # blocks behind the head that are taken for final where the endpoint names none
-_PIN_FINAL_ANSWERS: Final = frozenset({Kind.STATE_MISSING, Kind.UNAUTHORIZED, Kind.RATE_LIMITED, Kind.UNREACHABLE})
 
 
 class RpcReader:
@@ -37,23 +44,38 @@ class RpcReader:
     """
 
     def __init__(
-        self, thread: LoopThread, pinned: PinnedCalls, chain_id: int, genesis_hash: str, block: Block, options: Options
+        self,
+        thread: LoopThread,
+        pinned: PinnedCalls,
+        opening: Opening,
+        options: Options,
     ) -> None:
         self._thread = thread
         self._endpoint = pinned.endpoint
         self._pinned = pinned
         self._caller = Caller(pinned, options)
         self._options = options
-        self._finalized: int | None = None
-        self.chain_id = chain_id
-        self.genesis_hash = genesis_hash
-        self.block = block
+        self._finalized = None if opening.final is None else min(opening.final, opening.block.number)
+        self._hashes = opening.hashes
+        self.chain_id = opening.chain_id
+        self.genesis_hash = opening.genesis_hash
+        self.block = opening.block
         self.hosts: tuple[str, ...] = (pinned.endpoint.host,)
 
     @property
-    def takes_overrides(self) -> bool | None:
-        """Whether the endpoint takes state overrides; None before the first try."""
-        return self._caller.takes_overrides
+    def way(self) -> Way | None:
+        """How many reads were put into one call: the last of the ways that had to be taken; None before the first."""
+        return self._caller.way
+
+    @property
+    def by_hash(self) -> bool:
+        """Whether calls name the block by its hash, so that no other one can answer."""
+        return not isinstance(self._pinned.pin, str)
+
+    @property
+    def learned(self) -> Learned:
+        """What was learned of the endpoint."""
+        return self._endpoint.learned
 
     def finalized_number(self) -> int:
         """Give the newest block that cannot be undone: the finalized tag, else 64 behind the head."""
@@ -63,8 +85,10 @@ class RpcReader:
 
     def block_hash(self, number: int) -> str | None:
         """Give the hash of the canonical block of a number; None when the node has none."""
-        block = self._run(block_by_number(self._endpoint, number))
-        return None if block is None else block.hash
+        if number not in self._hashes:
+            block = self._run(block_by_number(self._endpoint, number))
+            return None if block is None else block.hash
+        return self._hashes[number]
 
     def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
         """Answer calls in order.
@@ -90,17 +114,23 @@ class RpcReader:
         with self._told():
             yield from self._thread.iterate(read_logs(self._endpoint, query, self._options))
 
-    def finish(self) -> None:
-        """Check that the block is still on the chain. Raises BlockUndone when it was reorganised away."""
-        now = self._run(block_by_number(self._endpoint, self.block.number))
-        if now is None or now.hash != self.block.hash:
-            raise BlockUndone(
-                f"block {self.block.number} ({self.block.hash}) was reorganised away during the scan; run it again, "
-                "or use --block finalized"
+    def header(self) -> Answered:
+        """Give the pinned block as the endpoint describes it, unproven."""
+        return self._run(ask_header(self._endpoint, self.block))
+
+    def proofs(self, wanted: Wanted) -> Iterator[SlotsAnswered]:
+        """Ask for proofs of storage slots. Raises ChainError when the endpoint offers none at this block."""
+        with self._told():
+            yield from self._thread.iterate(
+                ask_proofs(self._endpoint, self._pinned.pin, self.block, wanted, self._options)
             )
 
+    def finish(self) -> None:
+        """Check that the block is still on the chain. Raises BlockUndone when it was reorganised away."""
+        self._run(await_block(self._endpoint, self.block, self._options, reading=True))
+
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and keep what was learned of the endpoint."""
         self._thread.run(self._endpoint.close())
 
     def __enter__(self) -> Self:
@@ -130,70 +160,54 @@ class RpcReader:
 
 def open_reader(
     endpoint: EndpointSpec | str,
-    block: int | str = "latest",
+    block: int | str | Block = "latest",
     *,
     expected_chain_id: int | None = None,
+    expected_genesis: str | None = None,
     options: Options | None = None,
+    learned: Learned | None = None,
+    also: Sequence[int] = (),
+    deadline: Deadline | None = None,
+    log: TransportLog | None = None,
 ) -> RpcReader:
     """Pin a reader to a block of the chain that an endpoint serves.
 
-    block: a number, a negative offset from the head, a tag, or a hash. Raises ConfigError for a URL or block that
-    cannot be read, WrongChainError, BlockUnavailable for an unknown block or pruned state, RpcError.
+    block: a number, a negative offset from the head, a tag, a hash, or a block that another reader stands at, for
+    which a lagging endpoint is given some time. learned: what is known of the endpoint, which is not probed again
+    then, and where more is written. also: numbers of blocks whose hashes will be asked for. deadline, log: shared with
+    other readers of a scan. Raises ConfigError for a URL or block that cannot be read, WrongChainError,
+    BlockUnavailable for an unknown block or pruned state, RpcError.
     """
     chosen = options or Options()
     thread = loop_thread()
-    opened = Endpoint(EndpointSpec(endpoint) if isinstance(endpoint, str) else endpoint, chosen)
+    spec = EndpointSpec(endpoint) if isinstance(endpoint, str) else endpoint
+    opened = Endpoint(spec, chosen, learned, deadline, log)
     try:
-        return thread.run(_open(thread, opened, block, expected_chain_id, chosen))
+        return thread.run(_open(thread, opened, block, expected_chain_id, also, chosen, expected_genesis))
     except BaseException:
         thread.run(opened.close())
         raise
 
 
 async def _open(
-    thread: LoopThread, endpoint: Endpoint, wanted: int | str, expected_chain_id: int | None, options: Options
+    thread: LoopThread,
+    endpoint: Endpoint,
+    wanted: int | str | Block,
+    expected_chain_id: int | None,
+    also: Sequence[int],
+    options: Options,
+    expected_genesis: str | None,
 ) -> RpcReader:
-    chain_id = int(await endpoint.text("eth_chainId", []), 16)
-    if expected_chain_id is not None and chain_id != expected_chain_id:
-        raise WrongChainError(
-            f"{endpoint.host} serves chain {chain_id}, not {expected_chain_id}; "
-            "use an RPC URL of that chain, or name the chain that this one serves"
-        )
-    genesis, block = await asyncio.gather(block_by_number(endpoint, 0), resolve_block(endpoint, wanted))
-    if genesis is None:
-        raise BlockUnavailable(f"{endpoint.host}: the node does not know block 0, so its chain cannot be told")
+    opening = await read_opening(endpoint, wanted, expected_chain_id, also, options, expected_genesis)
+    if "calls" not in endpoint.spec.roles:  # it may have no state, and is not asked for any
+        pinned = WatchedCalls(endpoint, pin_by_hash(opening.block), opening.block, options, seen=False)
+        return RpcReader(thread, pinned, opening, options)
     try:
-        pin = await _pin(endpoint, block)
+        pin, seen = await find_pin(endpoint, opening.block, options, by_number=opening.by_number)
     except RpcFailure as failure:
-        raise _unavailable(failure, block) from failure
-    return RpcReader(thread, PinnedCalls(endpoint, pin, options.gas), chain_id, genesis.hash, block, options)
-
-
-async def _pin(endpoint: Endpoint, block: Block) -> object:
-    """Find a block parameter that the endpoint takes, and see that it has the state: by hash, else by number."""
-    by_hash = {"blockHash": block.hash, "requireCanonical": True}
-    try:
-        await endpoint.text("eth_getBalance", ["0x" + 40 * "0", by_hash])
-    except RpcFailure as failure:
-        if failure.kind in _PIN_FINAL_ANSWERS:
-            raise
-    else:
-        return by_hash
-    now = await block_by_number(endpoint, block.number)
-    if now is None or now.hash != block.hash:
-        raise BlockUnavailable(
-            f"{endpoint.host}: block {block.hash} is not the canonical block {block.number}; "
-            "it was reorganised away, so name another one"
-        )
-    try:
-        await endpoint.text("eth_getBalance", ["0x" + 40 * "0", hex(block.number)])
-    except RpcFailure as failure:
-        if failure.kind is not Kind.BLOCK_UNKNOWN:
-            raise
-        raise BlockUnavailable(
-            f"{failure}; the node has block {block.number} but not its state: use an archive node or a newer block"
-        ) from failure
-    return hex(block.number)
+        raise _unavailable(failure, opening.block) from failure
+    pinned = WatchedCalls(endpoint, pin, opening.block, options, seen=seen)
+    return RpcReader(thread, pinned, opening, options)
 
 
 async def _finalized(endpoint: Endpoint) -> int:

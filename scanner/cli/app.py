@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 from cyclopts.validators import Number
 
 from scanner import __version__
 from scanner.cli.options import Output, Prices, Reading, Risk, Talk, Trust, Where
 
-__all__ = ["COMMANDS", "account", "accounts", "app", "demo", "devchain", "index", "scan"]
+__all__ = ["COMMANDS", "account", "accounts", "app", "demo", "devchain", "doctor", "index", "scan"]
 
 _HELP = """Exact liquidation bands of on-chain lending markets, read from RPC alone.
 
@@ -29,11 +29,12 @@ def _examples(*lines: str) -> str:
 
 app = App(name="liqbands", help=_HELP, version=__version__, help_format="markdown", suppress_keyboard_interrupt=False)
 
-COMMANDS: Final = ("scan", "accounts", "account", "index", "devchain", "demo")
+COMMANDS: Final = ("scan", "accounts", "account", "index", "doctor", "devchain", "demo")
 
 ScanFormat = Literal["table", "json", "csv", "parquet", "svg", "png"]
 AccountsFormat = Literal["table", "json", "ndjson", "csv", "parquet"]
 
+_READING: Final = Group("Where to read", sort_key=1)
 _WHERE: Final = Where()
 _TRUST: Final = Trust()
 _PRICES: Final = Prices()
@@ -156,6 +157,47 @@ def index(
     from scanner.cli.indexing import run_index
 
     return run_index(where, talk, import_, covered_to, export, status=status, rebuild=rebuild)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "liqbands doctor --chain ethereum",
+        "liqbands doctor --rpc-url https://one.example/KEY --rpc-url https://two.example/KEY",
+        "liqbands doctor --rpc-url http://127.0.0.1:8545 --format json -o doctor.json",
+    )
+)
+def doctor(
+    *,
+    rpc_url: Annotated[
+        tuple[str, ...],
+        Parameter(
+            group=_READING,
+            help="RPC URL of an endpoint; repeatable. Else those that a scan would use.",
+            negative="",
+            show_default=False,
+        ),
+    ] = (),
+    chain: Annotated[
+        str | None,
+        Parameter(group=_READING, help="Chain name, checked against each endpoint: ethereum, base, ..."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        Parameter(group=_READING, help="Configuration file; default ./liqbands.toml when it exists."),
+    ] = None,
+    output: Output = Output(),
+    talk: Talk = Talk(),
+    format: Annotated[Literal["table", "json"], Parameter(help="json gives the doctor document.")] = "table",  # noqa: A002
+) -> int:
+    """Say what each endpoint can do, and what that means for a scan.
+
+    Chain, head and clock, state overrides, block by hash, gas, batches, log range, old state, proofs, latency: about
+    30 requests each. What was found is kept for the next scans. Exit 0 when a scan can be done with these endpoints,
+    2 when one serves another chain, 3 when no scan can be done.
+    """
+    from scanner.cli.doctor import run_doctor
+
+    return run_doctor(rpc_url, chain, config, output, talk, format)
 
 
 @app.command(

@@ -11,7 +11,7 @@ from scanner.errors import ConfigError, suggest
 
 __all__ = ["KINDS", "load"]
 
-KINDS: Final = ("scan", "accounts", "account", "ndjson")
+KINDS: Final = ("scan", "accounts", "account", "ndjson", "doctor")
 
 
 def load(kind: str) -> dict[str, Any]:

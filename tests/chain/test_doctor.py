@@ -1,0 +1,395 @@
+"""What the doctor finds out about endpoints that refuse things, and what it makes of it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from scanner.chain.learned import Learned, LearnedStore
+from scanner.chain.options import Options
+from scanner.chain.traits import NAMES, Traits, probe
+from scanner.chain.verdicts import EndpointReport, diagnose
+from scanner.cli import run
+from scanner.devchain.anvil import Anvil
+from scanner.devchain.toolchain import Toolchain
+from scanner.export import schemas
+from scanner.render.console import show
+from scanner.render.doctor import DoctorReport
+from tests.chain.proxy import BatchRule, Request, Rule, Say, proxy, refuse
+
+pytestmark = pytest.mark.chain
+
+Capture = pytest.CaptureFixture[str]
+QUICK = Options(attempts=2, timeout=5, patience=1, first_pause=0.01, lag_patience=0.05, lag_pause=0.02, hedge=False)
+BLOCKS = 1_300
+SECRETS = ("s3cret", "pa55word", "user:")
+
+
+@pytest.fixture(scope="module")
+def anvil(toolchain: Toolchain) -> Iterator[Anvil]:
+    with Anvil(toolchain.anvil) as node:
+        node.rpc("anvil_setBlockTimestampInterval", 12)
+        node.rpc("anvil_mine", hex(BLOCKS))
+        yield node
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("LIQBANDS_RPC_URL", "ETH_RPC_URL", "WEB3_PROVIDER_URI", "LIQBANDS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LIQBANDS_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def probed(
+    anvil: Anvil, rule: Rule = lambda request: None, batch: BatchRule = lambda batch: None
+) -> tuple[Traits, Learned]:
+    learned = Learned()
+    with proxy(anvil.url, rule, batch) as url:
+        traits = probe(url, options=QUICK, learned=learned)
+    shown = repr(traits)
+    assert not any(secret in shown for secret in SECRETS)
+    return traits, learned
+
+
+def finding(traits: Traits, name: str) -> tuple[str, str, str]:
+    (endpoint,) = diagnose([traits]).endpoints
+    (found,) = [one for one in endpoint.findings if one.name == name]
+    return found.level, found.shown, found.meaning
+
+
+def judged(traits: Traits) -> EndpointReport:
+    return diagnose([traits]).endpoints[0]
+
+
+def refusing(method: str, message: str, code: int = -32000) -> Rule:
+    return lambda request: refuse(message, code) if request["method"] == method else None
+
+
+def drawn(*probed: Traits, width: int = 100) -> str:
+    text = io.StringIO()
+    show(DoctorReport(diagnose(probed)), text, columns=width)
+    assert max(map(len, text.getvalue().splitlines())) <= width
+    return text.getvalue()
+
+
+# --- traits --------------------------------------------------------------------------------------------------------
+
+
+def test_a_good_endpoint_can_do_everything(anvil: Anvil) -> None:
+    traits, learned = probed(anvil)
+    assert set(traits.found) == set(NAMES)
+    values = {name: traits[name].value for name in NAMES}
+    assert values | dict.fromkeys(("client", "head_age", "latency", "latency_median")) == {
+        "chain_id": 31337, "client": None, "head": BLOCKS, "head_age": None, "syncing": False,
+        "finalized": BLOCKS - 64, "safe": BLOCKS - 32, "latency": None, "latency_median": None, "overrides": True,
+        "by_hash": True, "deployless": True, "gas_cap": 50_000_000, "batch": 100, "request_bytes": 1_000_000,
+        "log_blocks": BLOCKS + 1, "log_results": None, "archive": BLOCKS, "block_seconds": 12.0, "proofs": True,
+        "simulate": True,
+    }  # fmt: skip
+    assert str(values["client"]).startswith("anvil/")
+    assert 0 < float(values["latency"] or 0) <= float(values["latency_median"] or 0) < 1
+    assert learned == Learned(gas_cap=50_000_000, by_hash=True, overrides=True, deployless=True)
+    assert judged(traits).calls
+    assert judged(traits).logs
+
+
+def test_probing_is_gentle(anvil: Anvil) -> None:
+    seen: list[str] = []
+    wholes: list[int] = []
+
+    def batch(requests: list[Request]) -> None:
+        wholes.append(len(requests))
+
+    traits, _ = probed(anvil, lambda request: seen.append(request["method"]), batch)
+    assert wholes == [4, 20, 100]
+    assert len(seen) - sum(wholes) <= 30
+    assert traits["batch"].value == 100
+
+
+def test_overrides_that_are_refused_or_ignored(anvil: Anvil) -> None:
+    def refused(request: Request) -> Say | None:
+        with_code = request["method"] == "eth_call" and len(request["params"]) > 2
+        return refuse("too many arguments, want at most 2", -32602) if with_code else None
+
+    def ignored(request: Request) -> Say | None:
+        if request["method"] == "eth_call":
+            del request["params"][2:]
+        return None
+
+    for rule, words in ((refused, "too many arguments"), (ignored, "ignored")):
+        traits, learned = probed(anvil, rule)
+        assert traits["overrides"].value is False
+        assert words in traits["overrides"].note
+        assert (learned.overrides, learned.deployless, learned.by_hash) == (False, True, True)
+        assert finding(traits, "overrides")[:2] == ("good", "no")
+        assert judged(traits).calls
+
+
+def test_blocks_by_hash_that_are_refused(anvil: Anvil) -> None:
+    def refused(request: Request) -> Say | None:
+        named = any(isinstance(param, dict) and "blockHash" in param for param in request["params"])
+        return refuse("invalid argument 1: cannot unmarshal object", -32602) if named else None
+
+    traits, learned = probed(anvil, refused)
+    assert (traits["by_hash"].value, traits["overrides"].value) == (False, True)
+    assert (learned.by_hash, learned.overrides) == (False, True)
+    assert finding(traits, "block by hash")[:2] == ("warn", "no")
+    assert traits["proofs"].value is True
+
+
+@pytest.mark.parametrize(
+    ("cap", "message", "found"),
+    [
+        (1_000, "eth_getLogs is limited to 0 - 1000 blocks range", 1_000),
+        (50, "Block range too large: maximum allowed is 50 blocks on your current plan", 50),
+        (
+            10,
+            "You can make eth_getLogs requests with up to a 10 block range. Based on your parameters, this block range "
+            "should work: [0xbaf, 0xbb8]",
+            10,
+        ),
+        (100, "exceeds the range", 100),
+        (2, "block range is too wide", 1),
+    ],
+)
+def test_a_log_range_is_found_in_few_requests(anvil: Anvil, cap: int, message: str, found: int) -> None:
+    asked = []
+
+    def capped(request: Request) -> Say | None:
+        if request["method"] != "eth_getLogs":
+            return None
+        first, last = (int(request["params"][0][end], 16) for end in ("fromBlock", "toBlock"))
+        asked.append(last - first + 1)
+        return refuse(message, -32602) if asked[-1] > cap else None
+
+    traits, learned = probed(anvil, capped)
+    assert traits["log_blocks"].value == found == learned.log_blocks
+    assert message[:20] in traits["log_blocks"].note
+    named = any(char.isdigit() for char in message)
+    assert len(asked) <= (2 if named else 9)
+    level, shown, meaning = finding(traits, "log range")
+    assert shown == f"{found:,} blocks"
+    assert level == ("good" if found >= 1_000 else "warn")
+    assert found >= 1_000 or "requests" in meaning
+
+
+def test_a_result_cap_is_read_where_it_is_told(anvil: Anvil) -> None:
+    def capped(request: Request) -> Say | None:
+        wide = request["method"] == "eth_getLogs" and request["params"][0]["fromBlock"] == "0x0"
+        return refuse("query returned more than 10000 results", -32005) if wide else None
+
+    traits, _ = probed(anvil, capped)
+    assert traits["log_results"].value == 10_000
+    assert traits["log_blocks"].value == 1_000
+
+
+def test_an_endpoint_without_logs_cannot_find_borrowers(anvil: Anvil) -> None:
+    traits, _ = probed(anvil, refusing("eth_getLogs", "the method eth_getLogs does not exist/is not available", -32601))
+    assert traits["log_blocks"].value is False
+    assert finding(traits, "log range")[:2] == ("bad", "no")
+    assert (judged(traits).calls, judged(traits).logs) == (True, False)
+    assert not diagnose([traits]).usable
+    whole, _ = probed(anvil)
+    assert diagnose([traits, whole]).usable
+
+
+@pytest.mark.parametrize("depth", [0, 1, 64, 128, 1_024, BLOCKS // 2])
+def test_the_depth_of_the_state_is_found_by_halving(anvil: Anvil, depth: int) -> None:
+    asked = []
+
+    def prune(request: Request) -> Say | None:
+        if request["method"] != "eth_getBalance":
+            return None
+        asked.append(int(request["params"][1], 16))
+        return refuse("missing trie node (path )") if BLOCKS - asked[-1] > depth else None
+
+    traits, _ = probed(anvil, prune)
+    assert traits["archive"].value == depth
+    assert len(asked) <= 5
+    level, shown, meaning = finding(traits, "archive")
+    assert (level, shown) == ("good" if depth >= 64 else "warn", f"{depth:,} blocks")
+    if depth == 128:
+        assert meaning == "scan within 26 minutes of the head, or use an archive node"
+
+
+def test_an_endpoint_without_any_state_cannot_be_read(anvil: Anvil) -> None:
+    def none(request: Request) -> Say | None:
+        stateful = request["method"] in ("eth_getBalance", "eth_call", "eth_getProof")
+        return refuse("missing trie node (path )") if stateful else None
+
+    traits, learned = probed(anvil, none)
+    assert traits["archive"].value is False
+    assert (learned.overrides, learned.by_hash) == (None, None)
+    assert not judged(traits).calls
+    assert "missing trie node" in drawn(traits)
+
+
+@pytest.mark.parametrize(("most", "found"), [(0, False), (4, 4), (10, 10), (30, 30)])
+def test_batches_are_tried_up_to_what_is_refused(anvil: Anvil, most: int, found: object) -> None:
+    def limited(batch: list[Request]) -> Say | None:
+        words = f"batch size exceeds the limit of {most}" if most else "batch requests are not supported"
+        return refuse(words, -32600) if len(batch) > most else None
+
+    traits, learned = probed(anvil, lambda request: None, limited)
+    assert traits["batch"].value == found
+    assert learned.batch == most
+    assert finding(traits, "batch")[0] == ("good" if most else "warn")
+
+
+def test_a_request_that_is_too_large_is_made_smaller(anvil: Anvil) -> None:
+    def small(request: Request) -> Say | None:
+        large = request["method"] == "eth_call" and len(request["params"][0]["data"]) > 300_000
+        return Say(b"", 413) if large else None
+
+    traits, learned = probed(anvil, small)
+    assert traits["request_bytes"].value == 125_000 == learned.request_bytes
+    assert finding(traits, "request size")[:2] == ("warn", "0.125 MB")
+
+
+@pytest.mark.parametrize("silently", [True, False])
+def test_a_gas_cap_is_measured(anvil: Anvil, silently: bool) -> None:
+    def cap(request: Request) -> Say | None:
+        if request["method"] == "eth_call":
+            asked = int(request["params"][0].get("gas", hex(12_000_000)), 16)
+            if asked > 12_000_000 and not silently:
+                return refuse("gas limit is too high")
+            request["params"][0]["gas"] = hex(min(asked, 12_000_000))
+        return None
+
+    traits, learned = probed(anvil, cap)
+    assert traits["gas_cap"].value == 12_000_000 == learned.gas_cap
+    assert finding(traits, "gas")[1] == "12 M"
+
+
+def test_what_may_pass_is_unknown_and_not_refused(anvil: Anvil) -> None:
+    def limited(request: Request) -> Say | None:
+        if request["method"] == "eth_getLogs":
+            return refuse("too many requests", 429, 429)
+        return Say(b"busy", 503) if request["method"] in ("eth_call", "eth_getProof", "web3_clientVersion") else None
+
+    traits, learned = probed(anvil, limited)
+    for name in ("overrides", "deployless", "log_blocks", "proofs", "client", "request_bytes", "gas_cap"):
+        assert traits[name].value is None, name
+    assert "too many requests" in traits["log_blocks"].note
+    assert (learned.overrides, learned.deployless, learned.log_blocks) == (None, None, None)
+    assert finding(traits, "log range")[:2] == ("unknown", "?")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Say(b"<html>s3cretkey</html>"), Say(b"", 0), Say(b"", 403), Say({"jsonrpc": "2.0", "result": {"a": 1}}),
+     Say({"jsonrpc": "2.0", "result": "0xzz"}), Say({"jsonrpc": "2.0", "result": "s3cretkey"}),
+     Say({"jsonrpc": "2.0", "result": None}), Say({"jsonrpc": "2.0", "result": [1]})],
+)  # fmt: skip
+def test_nothing_that_an_endpoint_says_is_an_error(anvil: Anvil, answer: Say) -> None:
+    traits, learned = probed(anvil, lambda request: answer)
+    assert traits["chain_id"].value is None
+    assert traits["chain_id"].note
+    assert learned == Learned()
+    assert not diagnose([traits]).usable
+    for method in (
+        "eth_getBlockByNumber",
+        "eth_syncing",
+        "eth_getBalance",
+        "eth_call",
+        "eth_getLogs",
+        "eth_blockNumber",
+    ):
+        odd, _ = probed(anvil, lambda request, only=method: answer if request["method"] == only else None)
+        assert odd["chain_id"].value == 31337
+        drawn(odd)
+
+
+# --- verdicts ------------------------------------------------------------------------------------------------------
+
+
+def test_endpoints_are_compared(anvil: Anvil) -> None:
+    ahead, _ = probed(anvil)
+    behind = Traits("slow.example", {**ahead.found, "head": type(ahead["head"])(BLOCKS - 40)})
+    diagnosis = diagnose([ahead, behind])
+    assert diagnosis.endpoints[1].findings[0].shown == "40 behind"
+    assert diagnosis.endpoints[0].findings[0].shown != "40 behind"
+    assert any("--quorum 2" in said for said in diagnosis.advice)
+    other = Traits("other.example", {**ahead.found, "chain_id": type(ahead["head"])(1)})
+    assert "other.example serves chain 1" in str(diagnose([ahead, other]).wrong_chain)
+    assert diagnose([ahead], 31337).wrong_chain is None
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_the_report_fits_its_width(anvil: Anvil, width: int) -> None:
+    traits, _ = probed(anvil, refusing("eth_getLogs", "eth_getLogs is limited to 0 - 10 blocks range"))
+    nobody = probe("http://127.0.0.1:9/s3cretkey", options=QUICK)
+    text = drawn(traits, nobody, width=width)
+    assert "a scan can be done" not in " ".join(text.split())
+    assert not any(secret in text for secret in SECRETS)
+
+
+# --- the command ---------------------------------------------------------------------------------------------------
+
+
+def test_the_command_tells_and_remembers(anvil: Anvil, data: Path, capsys: Capture) -> None:
+    def capped(request: Request) -> Say | None:
+        if request["method"] != "eth_getLogs":
+            return None
+        first, last = (int(request["params"][0][end], 16) for end in ("fromBlock", "toBlock"))
+        return refuse("range 1301 exceeds limit of 1000", -32602) if last - first >= 1_000 else None
+
+    with proxy(anvil.url, capped) as url:
+        assert run(["doctor", "--rpc-url", url, "--chain", "anvil", "--no-progress"]) == 0
+        told = capsys.readouterr()
+        assert "a scan can be done with this endpoint" in told.out
+        assert told.err == ""
+        assert not any(secret in told.out for secret in SECRETS)
+        store = LearnedStore(data / "endpoints")
+        assert store.load(url) == Learned(
+            gas_cap=50_000_000, by_hash=True, overrides=True, deployless=True, log_blocks=1_000
+        )
+
+
+def test_the_command_writes_its_document(anvil: Anvil, data: Path, capsys: Capture) -> None:
+    def document(*arguments: str) -> tuple[int, dict[str, Any]]:
+        code = run(["doctor", *arguments, "--format", "json", "-q"])
+        written = json.loads(capsys.readouterr().out)
+        schema = schemas.load("doctor")
+        jsonschema.Draft202012Validator(schema).validate(written)
+        assert set(written) == set(schema["properties"])
+        for one in written["endpoints"]:
+            assert (
+                set(one["traits"]) == set(NAMES) == set(schema["$defs"]["endpoint"]["properties"]["traits"]["required"])
+            )
+        return code, written
+
+    nobody = "http://127.0.0.1:9/s3cretkey"
+    code, written = document("--rpc-url", anvil.url, "--rpc-url", nobody)
+    assert (code, written["kind"], written["usable"]) == (0, "doctor", True)
+    assert [one["host"] for one in written["endpoints"]] == [f"127.0.0.1:{anvil.port}", "127.0.0.1:9"]
+    assert written["endpoints"][0]["traits"]["archive"] == {"value": BLOCKS, "note": None}
+    assert "s3cretkey" not in json.dumps(written)
+    code, written = document("--rpc-url", nobody)
+    assert (code, written["usable"], written["endpoints"][0]["calls"]) == (3, False, False)
+    code, written = document("--rpc-url", anvil.url, "--chain", "base")
+    assert (code, written["usable"]) == (2, False)
+    assert "serves chain 31337, not 8453" in written["wrong_chain"]
+
+
+def test_the_command_writes_a_file_and_refuses_what_cannot_be(anvil: Anvil, data: Path, capsys: Capture) -> None:
+    file = data / "doctor.txt"
+    assert run(["doctor", "--rpc-url", anvil.url, "-q", "-o", str(file)]) == 0
+    assert "a scan can be done" in file.read_text()
+    assert capsys.readouterr().out == ""
+    for arguments in (
+        [],
+        ["--rpc-url", "ws://node.example/s3cretkey"],
+        ["--rpc-url", anvil.url, "--chain", "nowhere"],
+        ["--rpc-url", anvil.url, "-o", str(data / "none" / "doctor.txt")],
+    ):
+        assert run(["doctor", *arguments]) == 2
+        assert "s3cretkey" not in capsys.readouterr().err
