@@ -18,6 +18,8 @@ __all__ = [
     "MULTICALL3",
     "Outcome",
     "aggregator_code",
+    "gas_proof",
+    "is_gas_proof",
     "pack",
     "pack_multicall3",
     "unpack",
@@ -30,6 +32,11 @@ AGGREGATOR: Final = "0x" + b"liqbands.aggregator.".hex()
 MULTICALL3: Final = "0xca11bde05977b3631167028862be2a173976ca11"
 
 _AGGREGATE3: Final = bytes.fromhex("82ad56cb")
+
+_PAIRING: Final = "0x" + "08".rjust(40, "0")
+_PAIRING_GAS: Final = 45_000  # EIP-1108
+_PAIR_GAS: Final = 34_000
+_PAIR_BYTES: Final = 192
 
 Outcome = bytes | Reverted | None
 """None: nothing certain is known, ask this call alone."""
@@ -81,7 +88,7 @@ def pack_multicall3(calls: Sequence[Call]) -> bytes:
 
 
 def unpack_multicall3(answer: bytes, count: int) -> list[Outcome]:
-    """Read ``(bool,bytes)[]``. A call that failed is to be asked alone: it may only have run out of the shared gas.
+    """Read ``(bool,bytes)[]``, ``count`` outcomes.
 
     Raises DecodeError when the answer has another shape.
     """
@@ -91,4 +98,23 @@ def unpack_multicall3(answer: bytes, count: int) -> list[Outcome]:
         raise DecodeError("Multicall3 answered in another shape than its ABI says") from error
     if len(rows) != count:
         raise DecodeError(f"Multicall3 answered {len(rows)} of {count} calls")
-    return [data if success else None for success, data in rows]
+    if len(answer) != 64 + sum(128 + -(-len(data) // 32) * 32 for _, data in rows):
+        raise DecodeError(f"Multicall3 answered {len(answer)} bytes, not as many as its {count} outcomes take")
+    return [data if success else Reverted(data) for success, data in rows]
+
+
+def gas_proof(gas: int) -> Call:
+    """Make a call that fails where less than ``gas`` is left: the last of a batch through Multicall3.
+
+    Multicall3 gives each call all gas that is left, and contracts may hide that it ran out somewhere inside them:
+    they answer as if what they asked had failed. Whatever burns all it is given leaves a 64th at each level of calls
+    (EIP-150), so that far less than a quarter of the gas is left at the end. The pairing of points that are all zero
+    has a price and hardly any work.
+    """
+    pairs = max(-(-(gas - _PAIRING_GAS) // _PAIR_GAS), 1)
+    return Call(_PAIRING, bytes(pairs * _PAIR_BYTES))
+
+
+def is_gas_proof(outcome: Outcome) -> bool:
+    """Tell whether a ``gas_proof`` found its gas."""
+    return outcome == (1).to_bytes(32, "big")

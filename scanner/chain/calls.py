@@ -6,31 +6,37 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from scanner.chain.aggregate import (
     AGGREGATOR,
     MULTICALL3,
     Outcome,
     aggregator_code,
+    gas_proof,
+    is_gas_proof,
     pack,
     pack_multicall3,
     unpack,
     unpack_multicall3,
 )
-from scanner.chain.failures import SHRINKABLE, Kind, RpcFailure
-from scanner.chain.interface import Call, Overrides, Reverted
+from scanner.chain.failures import SHRINKABLE, TRANSIENT, Kind, RpcFailure
+from scanner.chain.interface import Call, Overrides, Reverted, Way
+from scanner.chain.ladder import Ladder, Program
 from scanner.chain.options import Options
 from scanner.chain.pinned import PinnedCalls
 from scanner.chain.sizing import BatchSize
 from scanner.chain.sweep import sweep
-from scanner.errors import OverridesRefused, RpcError
+from scanner.errors import DecodeError, OverridesRefused, RpcError
 
-__all__ = ["Caller", "refuses_overrides"]
+__all__ = ["Caller"]
 
 
-def refuses_overrides(failure: RpcFailure) -> bool:
-    """Tell whether a first request with overrides failed because of them."""
-    return failure.kind in (Kind.OVERRIDES_REFUSED, Kind.INVALID_PARAMS)
+_GAS_LEFT: Final = 4
+"""A quarter of the gas has to be left when Multicall3 is done; see ``gas_proof``."""
+
+_CALL_BYTES: Final = 24
+"""What the aggregator is told of a call beside its calldata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +48,52 @@ class _Job:
 class Caller:
     """Calls at one block, by the best way that the endpoint offers.
 
-    Injected aggregator, else Multicall3 where it is deployed at that block, else one by one.
+    Our own aggregator where the ladder gets it there, else Multicall3 where it is deployed at that block, else one by
+    one.
     """
 
     def __init__(self, pinned: PinnedCalls, options: Options) -> None:
         self._pinned = pinned
         self._options = options
-        self._takes_overrides: bool | None = None
+        self.ladder = Ladder(pinned)
         self._multicall3: bool | None = None
 
     async def answer(self, calls: Sequence[Call], overrides: Overrides | None) -> list[bytes | Reverted]:
         """Answer calls in order. Raises RpcFailure, or OverridesRefused when ``overrides`` are not taken."""
         if overrides:
-            return await self._sweep(_Injected(self._pinned, calls, overrides, self._options, self))
+            return await self._sweep(_Injected(self._pinned, calls, overrides, self._options, self.ladder))
         if len(calls) <= 1:
             return await self._sweep(_Singly(self._pinned, calls, None, self._options))
-        if self._takes_overrides is not False:
-            try:
-                return await self._sweep(_Injected(self._pinned, calls, {}, self._options, self))
-            except OverridesRefused:
-                self._takes_overrides = False
+        try:
+            return await self._sweep(_Injected(self._pinned, calls, {}, self._options, self.ladder))
+        except OverridesRefused:
+            pass  # neither way of injecting code is left
         if self._multicall3 is None:
-            self._multicall3 = await self._pinned.code(MULTICALL3) != "0x"
-        way = _ByMulticall3 if self._multicall3 else _Singly
-        return await self._sweep(way(self._pinned, calls, None, self._options))
-
-    def prove_overrides(self, taken: bool) -> None:
-        """Remember whether the endpoint takes overrides."""
-        self._takes_overrides = taken
+            self._multicall3 = await self._offers_multicall3()
+        way: type[_Singly] = _ByMulticall3 if self._multicall3 else _Singly
+        answers = await self._sweep(way(self._pinned, calls, None, self._options))
+        self.ladder.note("multicall3" if self._multicall3 else "single")
+        return answers
 
     @property
-    def takes_overrides(self) -> bool | None:
-        """Whether the endpoint takes overrides; None before the first try."""
-        return self._takes_overrides
+    def way(self) -> Way | None:
+        """How many reads were put into one call: the last of the ways that had to be taken; None before the first."""
+        return self.ladder.way
+
+    async def _offers_multicall3(self) -> bool:
+        """See that Multicall3 is there and does what it should, with as much gas left as has to be proven."""
+        if await self._pinned.code(MULTICALL3) == "0x":
+            return False
+        proof = gas_proof((self._pinned.gas or self._options.gas) // _GAS_LEFT)
+        try:
+            answer = await self._pinned.call(MULTICALL3, pack_multicall3([proof]))
+            return is_gas_proof(unpack_multicall3(answer, 1)[0])
+        except DecodeError:
+            return False
+        except RpcFailure as failure:
+            if failure.kind not in SHRINKABLE or failure.kind in TRANSIENT:
+                raise
+            return False
 
     async def _sweep(self, work: _Singly) -> list[bytes | Reverted]:
         async for job, outcomes in sweep(work, self._options.concurrency):
@@ -132,16 +151,20 @@ class _ByMulticall3(_Singly):
         super().__init__(pinned, calls, overrides, options)
         self._pending = deque(self._alone)
         self._alone.clear()
-        self._bytes = options.request_bytes // 2
-        self._size = BatchSize(start=options.batch_start, most=options.batch_most, seconds=options.seconds)
+        self._proof = gas_proof((pinned.gas or options.gas) // _GAS_LEFT)
+        self._bytes = (options.request_bytes - len(self._proof.data)) // 2
+        self._size = BatchSize(start=self._start(options), most=options.batch_most, seconds=options.seconds)
+
+    def _start(self, options: Options) -> int:
+        return options.batch_start
 
     def take(self) -> _Job | None:
         if self._alone or not self._pending:
             return super().take()
         indices = [self._pending.popleft()]
-        room = self._bytes - len(self._calls[indices[0]].data)
+        room = self._room() - len(self._calls[indices[0]].data) - _CALL_BYTES
         while self._pending and len(indices) < self._size.size:
-            room -= len(self._calls[self._pending[0]].data) + 24
+            room -= len(self._calls[self._pending[0]].data) + _CALL_BYTES
             if room < 0:
                 break
             indices.append(self._pending.popleft())
@@ -155,9 +178,17 @@ class _ByMulticall3(_Singly):
         self._size.learn(len(job.indices), len(outcomes), time.perf_counter() - started)
         return outcomes
 
+    def _room(self) -> int:
+        """Say how many bytes the calls of a batch may have together."""
+        return self._bytes
+
     async def _aggregate(self, calls: Sequence[Call]) -> list[Outcome]:
-        answer = await self._pinned.call(MULTICALL3, pack_multicall3(calls), shrinkable=len(calls) > 1)
-        return unpack_multicall3(answer, len(calls))
+        data = pack_multicall3([*calls, self._proof])
+        answer = await self._pinned.call(MULTICALL3, data, shrinkable=len(calls) > 1)
+        outcomes = unpack_multicall3(answer, len(calls) + 1)
+        if not is_gas_proof(outcomes.pop()):
+            raise RpcFailure(f"{self._pinned.endpoint.host}: Multicall3 ran short of gas", Kind.OUT_OF_GAS)
+        return outcomes
 
     def failed(self, job: _Job, failure: RpcFailure) -> None:
         if job.alone:
@@ -179,21 +210,18 @@ class _Injected(_ByMulticall3):
     """Calls in batches through our aggregator, put on the chain for the length of the call."""
 
     def __init__(
-        self, pinned: PinnedCalls, calls: Sequence[Call], overrides: Overrides, options: Options, caller: Caller
+        self, pinned: PinnedCalls, calls: Sequence[Call], overrides: Overrides, options: Options, ladder: Ladder
     ) -> None:
         super().__init__(pinned, calls, overrides, options)
-        self._caller = caller
-        self._all_overrides = {**overrides, AGGREGATOR: aggregator_code()}
+        self._ladder = ladder
+        self._program = Program(AGGREGATOR, aggregator_code(), overrides)
+
+    def _start(self, options: Options) -> int:
+        return options.injected_start  # what the gas does not reach for comes back unanswered, so that nothing fails
+
+    def _room(self) -> int:
+        return min(self._bytes, self._ladder.room(self._program) or self._bytes)
 
     async def _aggregate(self, calls: Sequence[Call]) -> list[Outcome]:
-        try:
-            answer = await self._pinned.call(AGGREGATOR, pack(calls), self._all_overrides, shrinkable=len(calls) > 1)
-        except RpcFailure as failure:
-            if not self._caller.takes_overrides and refuses_overrides(failure):
-                raise OverridesRefused(f"{failure}", code=failure.code) from failure
-            raise
-        if not answer:
-            raise OverridesRefused(f"{self._pinned.endpoint.host}: the endpoint ignores state overrides in eth_call")
-        outcomes = unpack(answer, len(calls))
-        self._caller.prove_overrides(True)
-        return outcomes
+        answer = await self._ladder.run(self._program, pack(calls), shrinkable=len(calls) > 1)
+        return unpack(answer, len(calls))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Literal, Protocol, get_args
 
-__all__ = ["Block", "Call", "Lens", "LensChunk", "Log", "LogQuery", "Overrides", "Reader", "Reverted"]
+__all__ = ["Block", "Call", "Lens", "LensChunk", "Log", "LogQuery", "Overrides", "Reader", "Reverted", "Way", "lowest"]
 
 Overrides = Mapping[str, bytes]
 """Address (lower case, 0x) to the runtime code it has for the length of a call."""
+
+Way = Literal["override", "deployless", "multicall3", "single"]
+"""How many reads are put into one call: code injected by a state override, or as a contract being created; the
+deployed Multicall3; not at all. Each is taken where those before it are not."""
+
+_WAYS: Final[tuple[Way, ...]] = get_args(Way)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,11 @@ class LensChunk:
     records: bytes = field(repr=False)
 
 
+def lowest(ways: Iterable[Way | None]) -> Way | None:
+    """Give the last of some ways; None where there is none."""
+    return max((way for way in ways if way is not None), key=_WAYS.index, default=None)
+
+
 class Reader(Protocol):
     """The chain, frozen at one block.
 
@@ -108,8 +119,8 @@ class Reader(Protocol):
         ...
 
     @property
-    def takes_overrides(self) -> bool | None:
-        """Whether the endpoint takes state overrides; None before the first try."""
+    def way(self) -> Way | None:
+        """How many reads were put into one call: the last of the ways that had to be taken; None before the first."""
         ...
 
     def finalized_number(self) -> int:
@@ -130,7 +141,8 @@ class Reader(Protocol):
     def lens(self, lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
         """Run a lens over items; chunks come in any order and together cover every item once.
 
-        Raises OverridesRefused when the endpoint takes no overrides.
+        Raises OverridesRefused when the endpoint takes neither overrides nor, for a lens without any of its own, a
+        contract that is created for the length of a call.
         """
         ...
 

@@ -34,9 +34,12 @@ class _LogWork:
         self._endpoint = endpoint
         self._query = query
         self._spans = Spans(max(query.last_block - query.first_block + 1, 0))
-        self._size = RangeSize(start=options.range_start, logs=options.range_logs, seconds=options.seconds)
+        learned = endpoint.learned
+        self._size = RangeSize(
+            start=options.range_start, logs=options.range_logs, seconds=options.seconds, ceiling=learned.log_blocks
+        )
         self._most_ahead = 4 * options.concurrency
-        self._addresses = max(len(query.addresses), 1)  # in one request
+        self._addresses = min(max(len(query.addresses), 1), learned.log_addresses or len(query.addresses))
         self._tried: dict[int, int] = {}  # addresses at once, by the first block of each range in flight
         self.ahead = 0  # ranges taken and not yet given to the consumer
 
@@ -72,6 +75,7 @@ class _LogWork:
     def failed(self, job: Span, failure: RpcFailure) -> None:
         if failure.kind is Kind.TOO_MANY_ADDRESSES and (tried := self._tried[job.first]) > 1:
             self._addresses = min(self._addresses, tried // 2)
+            self._endpoint.learned.log_addresses = self._addresses
             self.ahead -= 1
             self._spans.put_back([job])
             return
@@ -82,6 +86,7 @@ class _LogWork:
                 raise
             block = self._query.first_block + job.first
             raise RpcError(f"cannot read the logs of block {block}: {last}", code=last.code) from last
+        self._endpoint.learned.log_blocks = self._size.ceiling
         self.ahead -= 1
         self._spans.put_back(parts)
 

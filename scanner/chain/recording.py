@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from scanner.chain.interface import Block, Call, Lens, Log, LogQuery, Overrides, Reverted
+from scanner.chain.interface import Block, Call, Lens, Log, LogQuery, Overrides, Reverted, Way
 from scanner.errors import ConfigError, RecordingError
 
 __all__ = ["CallKey", "LensKey", "LogKey", "LogsFound", "Recording", "call_key", "lens_key", "load", "log_key"]
@@ -47,6 +47,7 @@ class _Body(msgspec.Struct):
     lenses: list[tuple[str, str, dict[str, str]]]
     logs: list[tuple[list[str], list[str], list[tuple[int, int]], list[tuple[str, list[str], str, int, int]]]]
     takes_overrides: bool = True
+    way: Way | None = None
 
 
 class _Header(msgspec.Struct):
@@ -86,7 +87,8 @@ class Recording:
     ``lenses`` maps an item to its records one after the other, 32 bytes each, with a position of zero. An item
     that answered "nothing" has no bytes; one that was not asked for is absent. ``command`` re-records the file.
     ``notes`` is JSON of whoever records: what was scanned, so that a replay needs no arguments. ``takes_overrides`` is
-    false where the endpoint refused state overrides, as the replay then has to.
+    false where the endpoint refused to run a program, as the replay then has to. ``way`` is how many reads were put
+    into one call.
     """
 
     chain_id: int
@@ -100,6 +102,7 @@ class Recording:
     logs: dict[LogKey, LogsFound] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     takes_overrides: bool = True
+    way: Way | None = None
 
     def save(self, path: Path) -> None:
         """Write the recording, the same bytes for the same content."""
@@ -191,6 +194,7 @@ def _to_body(recording: Recording) -> _Body:
         lenses=lenses,
         logs=logs,
         takes_overrides=recording.takes_overrides,
+        way=recording.way,
     )
 
 
@@ -204,6 +208,7 @@ def _from_body(body: _Body) -> Recording:
         command=body.command,
         notes=body.notes,
         takes_overrides=body.takes_overrides,
+        way=body.way or ("override" if body.takes_overrides else "single"),  # older ones do not say
     )
     for to, data, overrides, reverted, answer in body.calls:
         value = bytes.fromhex(answer)

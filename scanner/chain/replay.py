@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reader, Reverted
+from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reader, Reverted, Way
 from scanner.chain.recording import LogsFound, Recording, call_key, lens_key, load, log_key
 from scanner.errors import BlockUnavailable, OverridesRefused, RecordingError
 
@@ -42,9 +42,9 @@ class RecordingReader:
         )
 
     @property
-    def takes_overrides(self) -> bool | None:
-        """Give what the reader inside knows."""
-        return self._inner.takes_overrides
+    def way(self) -> Way | None:
+        """Give what the reader inside says."""
+        return self._inner.way
 
     def finalized_number(self) -> int:
         """Give what the reader inside says."""
@@ -81,6 +81,7 @@ class RecordingReader:
 
     def save(self, path: Path) -> None:
         """Write what was recorded until now."""
+        self.recording.way = self.way
         self.recording.save(path)
 
     @contextmanager
@@ -108,9 +109,9 @@ class ReplayReader:
         self.hosts: tuple[str, ...] = self.recording.hosts
 
     @property
-    def takes_overrides(self) -> bool | None:
-        """Give what the recorded endpoint did."""
-        return self.recording.takes_overrides
+    def way(self) -> Way | None:
+        """Give what the recorded endpoint took."""
+        return self.recording.way
 
     def finalized_number(self) -> int:
         """Give what the recorded endpoint said."""
@@ -122,26 +123,25 @@ class ReplayReader:
 
     def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
         """Give the recorded answers, in order."""
-        if overrides:
-            self._refuse()
         return [self._answer(call, overrides) for call in calls]
 
     def lens(self, lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
-        """Give one chunk with the recorded records of all items."""
-        self._refuse()
+        """Give the recorded records in chunks, as far as they were read, and then refuse where the endpoint did."""
         if not items:
             return
-        kept = self.recording.lenses.get(lens_key(lens))
-        if kept is None:
+        kept, refuses = self.recording.lenses.get(lens_key(lens)), not self.recording.takes_overrides
+        if kept is None and not refuses:
             raise self._missing(f"lens {lens.name} with this code and header")
-        parts: list[bytes] = []
-        for position, item in enumerate(items):
-            records = kept.get(item)
-            if records is None:
-                raise self._missing(f"item 0x{item.hex()} of lens {lens.name}")
-            prefix = position.to_bytes(_POSITION, "big")
-            parts.extend(prefix + records[at + _POSITION : at + _WORD] for at in range(0, len(records), _WORD))
-        yield LensChunk(0, len(items), b"".join(parts))
+        kept = kept or {}
+        first, missing = 0, [position for position, item in enumerate(items) if item not in kept]
+        if missing and not refuses:
+            raise self._missing(f"item 0x{items[missing[0]].hex()} of lens {lens.name}")
+        for end in [*missing, len(items)]:
+            if end > first:
+                yield LensChunk(first, end - first, b"".join(_in_place(kept, items[first:end])))
+            first = end + 1
+        if missing:
+            raise OverridesRefused(f"{self._name} is of an endpoint that runs no programs in a call")
 
     def logs(self, query: LogQuery) -> Iterator[tuple[int, list[Log]]]:
         """Give the recorded logs of the range in one step."""
@@ -173,16 +173,20 @@ class ReplayReader:
         try:
             return self.recording.calls[call_key(call, overrides)]
         except KeyError:
+            if overrides and not self.recording.takes_overrides:
+                raise OverridesRefused(f"{self._name} is of an endpoint that takes no state overrides") from None
             changed = " with code overrides" if overrides else ""
             raise self._missing(f"a call of 0x{call.data[:4].hex()} to {call.to}{changed}") from None
 
-    def _refuse(self) -> None:
-        """Refuse overrides where the recorded endpoint did."""
-        if not self.recording.takes_overrides:
-            raise OverridesRefused(f"{self._name} is of an endpoint that takes no state overrides")
-
     def _missing(self, what: str) -> RecordingError:
         return RecordingError(f"{self._name} lacks {what}; record it again with: {self.recording.command}")
+
+
+def _in_place(kept: Mapping[bytes, bytes], items: Sequence[bytes]) -> Iterator[bytes]:
+    """Give the records of items with their positions among them."""
+    for position, item in enumerate(items):
+        prefix, records = position.to_bytes(_POSITION, "big"), kept[item]
+        yield from (prefix + records[at + _POSITION : at + _WORD] for at in range(0, len(records), _WORD))
 
 
 def _by_item(chunk: LensChunk, items: Sequence[bytes]) -> dict[bytes, bytes]:

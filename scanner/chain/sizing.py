@@ -11,8 +11,10 @@ from scanner.chain.failures import SHRINKABLE, Kind, RpcFailure
 __all__ = ["BatchSize", "LensSize", "RangeSize", "Span", "Spans"]
 
 _GROWTH: Final = 8  # at most this many times the largest size that has worked
-_CALLDATA_GAS: Final = 16  # a non-zero byte; eth_call charges it like a transaction
-_INTRINSIC_GAS: Final = 21_000
+_DEAR_GAS: Final = 40_000  # more than most items take
+_MUCH: Final = 4_000  # items above which several requests at once are worth more than few requests
+_MARGIN: Final = 1.02  # what the next run's dearest request may take beyond this one's
+_WORTH_KEEPING: Final = 64  # items that say what others will take
 _STALLS: Final = 4  # timeouts one after the other, with no answer between, before giving up
 
 
@@ -48,10 +50,10 @@ class Spans:
         return bool(self._again)
 
     def take(self, size: int) -> Span | None:
-        """Take the next span; those that came back keep their size."""
+        """Take the next span, none of a size of zero; those that came back keep their size."""
         if self._again:
             return Span(*heappop(self._again))
-        if not self.left:
+        if not self.left or not size:
             return None
         span = Span(self._next, min(size, self.left))
         self._next += span.count
@@ -78,15 +80,33 @@ class _Stalls:
             raise failure
 
 
-class LensSize:
-    """Items per lens call, from the gas, bytes and seconds that earlier ones took.
+@dataclass(slots=True)
+class _Cost:
+    """What an item takes."""
 
-    Budgets are per request. ``start`` items go first, then at most ``_GROWTH`` times the largest success.
+    gas: float
+    answer: float = 1.0
+    seconds: float = 1e-9
+
+    def blend(self, newest: _Cost, weight: float) -> _Cost:
+        """Move towards the newest, all the way with a weight of one."""
+        pairs = ((self.gas, newest.gas), (self.answer, newest.answer), (self.seconds, newest.seconds))
+        return _Cost(*((1 - weight) * old + weight * new for old, new in pairs))
+
+
+class LensSize:
+    """Items per lens call, so that the fewest calls are made: from the gas, bytes and seconds that earlier ones took.
+
+    Budgets are per request. Where nothing is known of an item, one request of ``start`` items goes first and the
+    others wait for it. Then a request is as large as the budgets let it be, at most ``_GROWTH`` times the largest
+    success where it is not known what gas a call really gets. Requests are of one size, and at least ``concurrency``
+    where there is much to read: a node answers several at once.
     """
 
     def __init__(
         self,
         *,
+        total: int,
         item_bytes: int,
         gas: int,
         request_bytes: int,
@@ -94,53 +114,74 @@ class LensSize:
         seconds: float,
         start: int,
         concurrency: int,
+        gas_is_known: bool = False,
+        item_gas: float | None = None,
     ) -> None:
-        self._item_bytes = max(item_bytes, 1)
+        self._request_items = max(request_bytes // (2 * max(item_bytes, 1)), 1)  # hex doubles the bytes
         self._gas = float(gas)
-        self._request_items = max(request_bytes // (2 * self._item_bytes), 1)  # hex doubles the bytes
         self._answer_bytes = float(answer_bytes)
         self._seconds = seconds
-        self._start = start
-        self._concurrency = concurrency
+        self._start = min(start, max(gas // _DEAR_GAS, 1))
+        self._at_once = total <= start * concurrency  # too little for one request to find out what it takes
+        self._share = -(-total // concurrency) if total > _MUCH else total
+        self._least_kept = min(total, _WORTH_KEEPING)
+        self._grows_at_once = gas_is_known or item_gas is not None
+        self._cost = None if item_gas is None else _Cost(item_gas)
+        self._started = False
         self._largest = 0
-        self._per_item: tuple[float, float, float] | None = None
+        self._seen: list[tuple[int, float]] = []
         self._stalls = _Stalls()
 
-    def size(self, left: int) -> int:
-        """Say how many of ``left`` items to ask for, so that the last requests end together."""
-        if self._per_item is None:
-            return min(self._start, self._request_items)
-        gas, answer, seconds = self._per_item
-        fits = min(
-            (self._gas - _INTRINSIC_GAS) / gas,
-            self._answer_bytes / answer,
-            self._seconds / seconds,
-            self._request_items,
-            self._largest * _GROWTH,
-        )
-        size = max(int(fits), 1)
-        share = -(-left // self._concurrency)
-        return min(size, max(share, size // 4, 1))
+    def most(self, room: int | None = None, extra_gas: int = 0) -> int:
+        """Say how many items a request may have, as far as is known.
+
+        room: items for which it has space, where there is such a limit. extra_gas: what it takes beside its items.
+        """
+        limit = self._request_items if room is None else max(min(self._request_items, room), 1)
+        return limit if self._cost is None else min(limit, self._fitting(self._cost, extra_gas))
+
+    def size(self, left: int, most: int) -> int:
+        """Say how many of ``left`` items to ask for, at most ``most``; 0: none, or wait for what is under way."""
+        if not left:
+            return 0
+        if self._cost is None:
+            wait = self._started and not self._at_once
+            self._started = True
+            return 0 if wait else min(self._start, most)
+        return -(-left // -(-left // min(most, self._share)))
 
     def learn(self, count: int, gas: int, answer: int, seconds: float) -> None:
-        """Take the cost of ``count`` items into account: the dearer of the newest and the running mean."""
+        """Take the cost of ``count`` items into account; a large request says more than a small one."""
         self._stalls.answered()
+        newest = _Cost(max(gas / count, 1.0), answer / count + 1.0, max(seconds / count, 1e-9))
+        if self._cost is None:
+            self._cost = newest
+        else:
+            weight = 1.0 if not self._largest and self._cost.gas < newest.gas else count / (count + self._largest)
+            self._cost = self._cost.blend(newest, weight)
         self._largest = max(self._largest, count)
-        newest = (gas / count + self._item_bytes * _CALLDATA_GAS, answer / count + 1.0, seconds / count)
-        if self._per_item is None:
-            self._per_item = newest
-            return
-        gas_mean, answer_mean, seconds_mean = (0.7 * a + 0.3 * b for a, b in zip(self._per_item, newest, strict=True))
-        self._per_item = (gas_mean, answer_mean, seconds_mean)
+        self._seen.append((count, newest.gas))
+
+    @property
+    def item_gas(self) -> float | None:
+        """What to take an item to cost next time: the dearest of the large requests, and more where gas did not bind.
+
+        None where too little was read to tell.
+        """
+        if self._cost is None or sum(count for count, _ in self._seen) < max(self._least_kept, _WORTH_KEEPING):
+            return None
+        dearest = max(gas for count, gas in self._seen if 2 * count >= self._largest)
+        other = min(self._answer_bytes / self._cost.answer, self._seconds / self._cost.seconds, self._request_items)
+        return max(_MARGIN * dearest, self._gas / max(other, 1.0))
 
     def shrink(self, span: Span, failure: RpcFailure) -> list[Span]:
         """Cut a span that failed. Raises the failure where less cannot help."""
         if failure.kind not in SHRINKABLE or span.count == 1:
             raise failure
         self._stalls.failed(failure)
-        if failure.kind is Kind.OUT_OF_GAS and self._per_item is not None:
+        if failure.kind is Kind.OUT_OF_GAS and self._cost is not None:
             # the node's cap is below what this span would have used: stay under it from now on
-            self._gas = max(min(self._gas, 0.9 * self._per_item[0] * span.count), 1_000_000.0)
+            self._gas = max(min(self._gas, 0.9 * self._cost.gas * span.count), 1_000_000.0)
         elif failure.kind is Kind.TIMEOUT:
             self._seconds = max(self._seconds / 2, 0.1)
         elif failure.kind is Kind.PAYLOAD_TOO_LARGE:
@@ -148,13 +189,22 @@ class LensSize:
         self._start = max(min(self._start, span.count // 2), 1)
         return span.split(-(-span.count // (4 if failure.kind is Kind.TIMEOUT else 2)))
 
+    def _fitting(self, cost: _Cost, extra_gas: int) -> int:
+        fits = min(
+            (self._gas - extra_gas) / cost.gas, self._answer_bytes / cost.answer, self._seconds / cost.seconds, 1e9
+        )
+        if not self._grows_at_once:
+            fits = min(fits, self._largest * _GROWTH)
+        return max(int(fits), 1)
+
 
 class BatchSize:
-    """Calls per aggregated eth_call: doubled while answers are quick, shrunk on failure."""
+    """Calls per aggregated eth_call: doubled while answers are quick, shrunk on failure, then grown by little."""
 
     def __init__(self, *, start: int, most: int, seconds: float) -> None:
         self._size = start
         self._most = most
+        self._doubled_to = most
         self._seconds = seconds
         self._stalls = _Stalls()
 
@@ -171,7 +221,8 @@ class BatchSize:
         elif seconds > self._seconds:
             self._size = max(int(asked * self._seconds / seconds), 1)
         elif asked >= self._size:
-            self._size = min(2 * self._size, self._most)
+            step = self._size if self._size < self._doubled_to else 1 + self._size // 8
+            self._size = min(self._size + step, self._most)
 
     def shrink(self, count: int, failure: RpcFailure) -> int:
         """Give the size of the parts into which ``count`` calls are cut. Raises the failure where less cannot help."""
@@ -179,16 +230,18 @@ class BatchSize:
             raise failure
         self._stalls.failed(failure)
         part = -(-count // (4 if failure.kind is Kind.TIMEOUT else 2))
-        self._size = min(self._size, part)
+        self._size = self._doubled_to = min(self._size, part)
+        if failure.kind is Kind.PAYLOAD_TOO_LARGE:  # what is too large once will be so again
+            self._most = min(self._most, part)
         return part
 
 
 class RangeSize:
     """Blocks per eth_getLogs: doubled while few logs come, cut to what the endpoint allows."""
 
-    def __init__(self, *, start: int, logs: int, seconds: float) -> None:
-        self._size = start
-        self._ceiling: int | None = None
+    def __init__(self, *, start: int, logs: int, seconds: float, ceiling: int | None = None) -> None:
+        self.ceiling = ceiling  # the widest range that is taken; None where no refusal told it
+        self._size = start if ceiling is None else min(start, ceiling)
         self._logs = logs
         self._seconds = seconds
         self._stalls = _Stalls()
@@ -205,7 +258,7 @@ class RangeSize:
             share = min(self._logs / max(logs, 1), self._seconds / max(seconds, 1e-9))
             self._size = max(min(self._size, int(blocks * share)), 1)
         elif blocks >= self._size and logs * 2 <= self._logs:
-            self._size = 2 * self._size if self._ceiling is None else min(2 * self._size, self._ceiling)
+            self._size = 2 * self._size if self.ceiling is None else min(2 * self._size, self.ceiling)
 
     def shrink(self, span: Span, failure: RpcFailure, suggested: int | None) -> list[Span]:
         """Cut a span of blocks that failed. Raises the failure where less cannot help."""
@@ -218,6 +271,6 @@ class RangeSize:
             if suggested is not None and suggested < span.count:
                 part = suggested
             # a limit on the range holds for every range, so it is never tried again
-            self._ceiling = part if self._ceiling is None else min(self._ceiling, max(part, 1))
+            self.ceiling = part if self.ceiling is None else min(self.ceiling, max(part, 1))
         self._size = min(self._size, part)
         return span.split(part)

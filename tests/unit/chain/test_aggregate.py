@@ -45,8 +45,10 @@ def test_an_answer_of_another_shape_is_refused(answer: bytes) -> None:
         unpack(answer, 2)
 
 
-def test_a_failure_in_multicall3_is_asked_again() -> None:
-    assert unpack_multicall3(encode(["(bool,bytes)[]"], [[(True, b"a"), (False, b"b")]]), 2) == [b"a", None]
+def test_a_failure_in_multicall3_is_a_revert() -> None:
+    answer = encode(["(bool,bytes)[]"], [[(True, b"a"), (False, b"b")]])
+
+    assert unpack_multicall3(answer, 2) == [b"a", Reverted(b"b")]
 
 
 @pytest.mark.parametrize("answer", [b"", b"\xff" * 64, encode(["(bool,bytes)[]"], [[(True, b"a")]])])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted
+from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted, Way
 from scanner.chain.recording import LogsFound, call_key, lens_key, load
 from scanner.chain.replay import RecordingReader, ReplayReader
 from scanner.errors import BlockUnavailable, ConfigError, RecordingError
@@ -25,6 +25,7 @@ class FormulaReader:
     genesis_hash = "0x" + "00" * 32
     block = Block(1_000, "0x" + "aa" * 32, 1_700_000_000)
     hosts = ("node.example",)
+    way: Way | None = "override"
 
     def __init__(self, chunk: int) -> None:
         self._chunk = chunk

@@ -1,0 +1,103 @@
+"""What is asked ahead: fewer questions, the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from scanner.chain.ahead import AheadReader, Hints
+from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted
+from scanner.errors import RpcError
+
+
+class _Asked:
+    """A reader that answers a call with its own calldata, and notes what it was asked together."""
+
+    chain_id = 1
+    genesis_hash = "0x00"
+    block = Block(7, "0x07", 70)
+    hosts = ("node",)
+    way = None
+
+    def __init__(self, refused: frozenset[bytes] = frozenset()) -> None:
+        self.rounds: list[list[bytes]] = []
+        self._refused = refused
+
+    def finalized_number(self) -> int:
+        return 5
+
+    def block_hash(self, number: int) -> str | None:
+        return f"0x{number:02x}"
+
+    def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[bytes | Reverted]:
+        self.rounds.append([call.data for call in calls])
+        if self._refused.intersection(self.rounds[-1]):
+            raise RpcError("no")
+        return [Reverted(call.data) if call.data == b"revert" else call.data for call in calls]
+
+    def lens(self, lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
+        yield LensChunk(0, len(items), b"")
+
+    def logs(self, query: LogQuery) -> Iterator[tuple[int, list[Log]]]:
+        yield query.last_block, []
+
+
+def _calls(*data: bytes) -> list[Call]:
+    return [Call("0x" + 40 * "1", each) for each in data]
+
+
+def _scan(reader: AheadReader) -> list[list[bytes | Reverted]]:
+    return [reader.call(_calls(b"root", b"revert")), reader.call(_calls(b"pool")), reader.call(_calls(b"a", b"a"))]
+
+
+def test_the_second_scan_asks_once_what_the_first_asked_in_rounds() -> None:
+    first = AheadReader(inner := _Asked())
+    answers = _scan(first)
+    assert inner.rounds == [[b"root", b"revert"], [b"pool"], [b"a"]]
+    second = AheadReader(inner := _Asked(), first.noted)
+    assert _scan(second) == answers
+    assert inner.rounds == [[b"root", b"revert", b"pool", b"a"]]
+    assert second.noted == first.noted
+
+
+def test_hints_that_are_not_wanted_any_more_fall_away() -> None:
+    reader = AheadReader(_Asked(), Hints([("0x" + 40 * "2", b"old")]))
+    _scan(reader)
+    assert reader.noted is not None
+    assert b"old" not in [data for _, data in reader.noted.calls]
+
+
+def test_a_hint_that_fails_takes_nothing_with_it() -> None:
+    reader = AheadReader(inner := _Asked(frozenset({b"bad"})), Hints([("0x" + 40 * "2", b"bad")]))
+    assert _scan(reader) == _scan(AheadReader(_Asked()))
+    assert inner.rounds[1:] == [[b"root", b"revert"], [b"pool"], [b"a"]]
+
+
+def test_what_the_node_refuses_is_still_raised() -> None:
+    reader = AheadReader(_Asked(frozenset({b"pool"})))
+    with pytest.raises(RpcError):
+        _scan(reader)
+
+
+def test_overrides_are_never_answered_from_memory() -> None:
+    reader = AheadReader(inner := _Asked())
+    reader.call(_calls(b"root"))
+    reader.call(_calls(b"root"), overrides={"0x" + 40 * "3": b"code"})
+    assert inner.rounds == [[b"root"], [b"root"]]
+
+
+def test_nothing_is_noted_of_what_is_asked_aside() -> None:
+    reader = AheadReader(_Asked())
+    reader.call(_calls(b"root"))
+    reader.block_hash(3)
+    with reader.aside():
+        reader.call(_calls(b"account"))
+        reader.block_hash(4)
+    assert reader.noted == Hints([("0x" + 40 * "1", b"root")], [3])
+
+
+def test_too_many_hints_are_none() -> None:
+    reader = AheadReader(_Asked())
+    reader.call(_calls(*(bytes([index // 256, index % 256]) for index in range(5_001))))
+    assert reader.noted is None
