@@ -1,19 +1,20 @@
 """Configuration: the only module that reads the environment.
 
 Order for the RPC URL: ``--rpc-url``, ``<CHAIN>_RPC_URL`` when a chain is named, ``LIQBANDS_RPC_URL``, ``ETH_RPC_URL``,
-``WEB3_PROVIDER_URI``, the configuration file. A ``.env`` file in the working directory fills in what the environment
-does not set.
+``WEB3_PROVIDER_URI``, the configuration file. A variable may hold several, separated by commas. A ``.env`` file in the
+working directory fills in what the environment does not set.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +23,7 @@ from scanner.errors import ConfigError, suggest
 __all__ = [
     "CHAINS",
     "VARIABLES",
+    "EndpointConfig",
     "FileConfig",
     "cache_dir",
     "child_environment",
@@ -29,7 +31,7 @@ __all__ = [
     "data_dir",
     "expected_chain",
     "load_file",
-    "resolve_rpc_urls",
+    "resolve_endpoints",
     "text_columns",
     "variable",
 ]
@@ -44,7 +46,7 @@ CHAINS: Final[Mapping[str, int]] = {
 }
 
 VARIABLES: Final[Mapping[str, str]] = {
-    "LIQBANDS_RPC_URL": "RPC URL of the node to scan",
+    "LIQBANDS_RPC_URL": "RPC URL of the node to scan; here and below, several are separated by commas",
     "ETH_RPC_URL": "RPC URL, as foundry and cryo name it; read when LIQBANDS_RPC_URL is not set",
     "WEB3_PROVIDER_URI": "RPC URL, as web3.py names it; read last",
     "ETHEREUM_RPC_URL": "RPC URL used with --chain ethereum",
@@ -54,16 +56,43 @@ VARIABLES: Final[Mapping[str, str]] = {
     "ARBITRUM_RPC_URL": "RPC URL used with --chain arbitrum",
     "ANVIL_RPC_URL": "RPC URL used with --chain anvil",
     "LIQBANDS_CONFIG": "configuration file; default ./liqbands.toml when it exists",
-    "LIQBANDS_DATA_DIR": "where the borrower index is kept",
+    "LIQBANDS_DATA_DIR": "where the borrower index is kept, and what was learned of endpoints",
     "COLUMNS": "width of text written to a file or a pipe; default 100",
     "LIQBANDS_CACHE_DIR": "where the devchain keeps anvil, contract packages and compiled contracts",
 }
+
+
+class EndpointConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An ``[[endpoint]]`` of a configuration file; the fields after the URL as in ``EndpointSpec``.
+
+    ``url`` may hold ``${NAME}``, ``url_env`` is the name of a variable: so that no key need be in the file.
+    """
+
+    url: str | None = None
+    url_env: str | None = None
+    roles: list[str] | None = None
+    requests_per_second: float | None = None
+    compute_units_per_second: float | None = None
+    concurrency: int | None = None
+
+    def __repr__(self) -> str:
+        return "EndpointConfig(…)"  # the URL may hold a key
+
+    def rpc_url(self) -> str:
+        """Give the URL with its variables filled in. Raises ConfigError that names a variable which is not set."""
+        if (self.url is None) == (self.url_env is None):
+            raise ConfigError("an [[endpoint]] has either url or url_env")
+        if self.url_env is not None:
+            return _named(self.url_env)
+        return re.sub(r"\$\{([^}]*)\}", lambda match: _named(match[1]), self.url or "")
 
 
 class FileConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What a configuration file may say."""
 
     rpc_url: str | list[str] | None = None
+    endpoint: list[EndpointConfig] = []
+    quorum: int | None = None
     chain: str | None = None
     market: list[str] = []
     factor: str | None = None
@@ -110,6 +139,14 @@ def variable(name: str) -> str | None:
     return os.environ.get(name) or _dotenv().get(name) or None
 
 
+def _named(name: str) -> str:
+    """Give a variable that a configuration file names."""
+    value = os.environ.get(name) or _dotenv().get(name)
+    if not value:
+        raise ConfigError(f"the configuration file wants the variable {name}, which is not set")
+    return value.strip()
+
+
 def child_environment(**extra: str) -> dict[str, str]:
     """Give the environment for a program that we start."""
     return {**os.environ, **extra}
@@ -127,6 +164,8 @@ def text_columns() -> int | None:
 
 def _directory(name: str, default: str) -> Path:
     chosen = variable(name)
+    if chosen and "://" in chosen:
+        raise ConfigError(f"{name} is a URL, and has to be a folder")
     if chosen:
         return Path(chosen).expanduser()
     import platformdirs
@@ -141,7 +180,7 @@ def cache_dir() -> Path:
 
 
 def data_dir() -> Path:
-    """Give the folder for what took long to gather: the borrower index."""
+    """Give the folder for what took long to gather: the borrower index, what endpoints take, what scans ask."""
     return _directory("LIQBANDS_DATA_DIR", "data")
 
 
@@ -167,13 +206,21 @@ def load_file(path: Path | None) -> FileConfig:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
-    unknown = [key for key in content if key not in FileConfig.__struct_fields__]
-    if unknown:
-        raise ConfigError(f"{path}: unknown key {unknown[0]!r}; {suggest(unknown[0], FileConfig.__struct_fields__)}")
+    _check_keys(path, content, FileConfig.__struct_fields__)
+    tables = content.get("endpoint", [])
+    for table in tables if isinstance(tables, list) else []:
+        if isinstance(table, dict):
+            _check_keys(path, table, EndpointConfig.__struct_fields__, " in [[endpoint]]")
     try:
         return msgspec.convert(content, FileConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _check_keys(path: Path, table: Mapping[str, Any], known: Collection[str], where: str = "") -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{path}: unknown key {key!r}{where}; {suggest(key, known)}")
 
 
 def expected_chain(chain: str | None) -> int | None:
@@ -185,18 +232,20 @@ def expected_chain(chain: str | None) -> int | None:
     return CHAINS[chain]
 
 
-def resolve_rpc_urls(chosen: Sequence[str], chain: str | None, file: FileConfig) -> tuple[str, ...]:
-    """Decide which RPC URLs to use, or raise ConfigError that says how to give one."""
+def resolve_endpoints(chosen: Sequence[str], chain: str | None, file: FileConfig) -> tuple[str | EndpointConfig, ...]:
+    """Decide which endpoints to use: URLs, and what the file describes. Raises ConfigError saying how to give one."""
     expected_chain(chain)
     if chosen:
         return tuple(chosen)
     names = [f"{chain.upper()}_RPC_URL"] if chain else []
     for name in (*names, "LIQBANDS_RPC_URL", "ETH_RPC_URL", "WEB3_PROVIDER_URI"):
-        url = variable(name)
-        if url:
-            return (url,)
-    if file.rpc_url:
-        return (file.rpc_url,) if isinstance(file.rpc_url, str) else tuple(file.rpc_url)
+        urls = variable(name)
+        if urls:
+            # a comma may be part of a URL, but then no other URL begins after it
+            return tuple(url.strip() for url in re.split(r",\s*(?=[a-z]+://)", urls.strip().rstrip(",")))
+    urls_of_file = [file.rpc_url] if isinstance(file.rpc_url, str) else file.rpc_url or []
+    if urls_of_file or file.endpoint:
+        return (*urls_of_file, *file.endpoint)
     raise ConfigError(
         "no RPC URL: give --rpc-url URL, or set LIQBANDS_RPC_URL (or ETH_RPC_URL). "
         "To look around without a node: liqbands demo. For a local node with a real market: liqbands devchain"

@@ -10,6 +10,9 @@
     │   │   └── OverridesRefused   the endpoint takes no state overrides
     │   ├── BlockUnavailable       unknown or pruned block
     │   │   └── BlockUndone            it was there before: reorganised away, or the node fell behind
+    │   ├── ProofMismatch          what was read is not what the block's state root proves
+    │   ├── QuorumLost             too few endpoints give the same answer
+    │   ├── EndpointQuarantined    an endpoint that was read from is in the minority: read again without it
     │   └── DevchainError          the local node or its market did not start
     ├── DataError              data is incomplete, corrupt or mismatched exit 4
     │   ├── DecodeError            an answer has another shape than its ABI says
@@ -35,9 +38,12 @@ __all__ = [
     "DataError",
     "DecodeError",
     "DevchainError",
+    "EndpointQuarantined",
     "IndexFileError",
     "OverridesRefused",
+    "ProofMismatch",
     "ProtocolError",
+    "QuorumLost",
     "RecordingError",
     "RpcError",
     "ScannerError",
@@ -108,6 +114,23 @@ class BlockUnavailable(ChainError):
 
 class BlockUndone(BlockUnavailable):
     """The block that a scan stands at is not there any more; a scan of another block may go through."""
+
+
+class QuorumLost(ChainError):
+    """Fewer endpoints than the quorum asks for give the same answer, or give one at all."""
+
+
+class EndpointQuarantined(ChainError):
+    """An endpoint that was read from gave another answer than the majority; what it served is not to be used."""
+
+    def __init__(self, host: str, reason: str) -> None:
+        self.host = host
+        self.reason = reason
+        super().__init__(f"{host} was read from and is not to be believed: {reason}; leave it out")
+
+
+class ProofMismatch(ChainError):
+    """What an endpoint said is not what the block's state root proves, or what it gave as a proof is none."""
 
 
 class DevchainError(ChainError):

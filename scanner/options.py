@@ -8,21 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from scanner.chain.spec import EndpointSpec, specs_of
 from scanner.errors import ConfigError, suggest
 from scanner.risk.band_edges import parse_bands
+from scanner.units import ADDRESS
 
-__all__ = ["By", "Extent", "ScanOptions", "Verify", "parse_timestamp"]
+__all__ = ["By", "Extent", "Prove", "ScanOptions", "Verify", "parse_duration", "parse_timestamp"]
 
 By = Literal["asset", "protocol", "debt", "size"]
 Verify = Literal["none", "sample", "all"]
+Prove = Literal["none", "sample", "all"]
 Extent = Literal["points", "factor", "factors", "accounts"]
 
 _CHOICES: Final[Mapping[str, Collection[str]]] = {
     "by": get_args(By),
     "verify": get_args(Verify),
+    "prove": get_args(Prove),
     "extent": get_args(Extent),
 }
-_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,13 @@ class ScanOptions:
     triggers nor bands; ``factor`` solves its exact triggers, ``factors`` those of all factors, ``accounts`` also those
     of each single reserve. ``factors`` maps a factor's name to the symbols, reserve ids or
     assets that shall move with it. ``only`` reads these accounts and no others; nothing is then proven complete.
+    ``quorum`` endpoints of different hosts have to give the same answers; ``time_limit`` ("10m", or seconds) bounds all
+    that the scan asks of nodes.
 
     A single text stands for a list of one, a text for a path. Raises ConfigError for what cannot be meant.
     """
 
-    rpc_urls: Sequence[str] = ()
+    rpc_urls: Sequence[str | EndpointSpec] = field(default=(), repr=False)  # a URL may hold a key
     chain: str | None = None
     protocol: str | None = None
     markets: Sequence[str] = ()
@@ -55,6 +60,10 @@ class ScanOptions:
     factors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     extent: Extent = "accounts"
     only: Sequence[str] = ()
+    quorum: int = 1
+    prove: Prove = "none"
+    time_limit: str | float | None = None
+    transport_log: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
@@ -62,14 +71,19 @@ class ScanOptions:
                 raise ConfigError(f"{name}={getattr(self, name)!r}: {suggest(str(getattr(self, name)), known)}")
         if self.from_block is not None and self.from_block < 0:
             raise ConfigError(f"the first block of a market is no negative number: --from-block {self.from_block}")
-        self._set("rpc_urls", _several(self.rpc_urls))
+        urls = (self.rpc_urls,) if isinstance(self.rpc_urls, (str, EndpointSpec)) else tuple(self.rpc_urls)
+        self._set("rpc_urls", urls)
+        specs_of(urls)
+        if self.quorum < 1:
+            raise ConfigError(f"quorum {self.quorum}: at least one endpoint has to answer")
+        parse_duration(self.time_limit)
         self._set("markets", _several(self.markets))
         self._set("factors", {name: _several(members) for name, members in self.factors.items()})
         self._set("only", tuple(dict.fromkeys(account.strip().lower() for account in _several(self.only))))
         for account in self.only:
-            if not _ADDRESS.fullmatch(account):
+            if not ADDRESS.fullmatch(account):
                 raise ConfigError(f"{account} is not an address: 0x and 40 hex digits")
-        for name in ("index_file", "record", "replay"):
+        for name in ("index_file", "record", "replay", "transport_log"):
             if isinstance(getattr(self, name), str):
                 self._set(name, Path(getattr(self, name)))
         parse_bands(self.bands)
@@ -81,6 +95,17 @@ class ScanOptions:
 
 def _several(names: Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def parse_duration(text: str | float | None) -> float | None:
+    """Turn ``90s``, ``10m``, ``1.5h`` or a number of seconds into seconds; None is no limit. Raises ConfigError."""
+    if text is None:
+        return None
+    written = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([smh]?)", str(text).strip())
+    seconds = float(written[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[written[2]] if written else 0.0
+    if not seconds:
+        raise ConfigError(f"--time-limit {text}: give a time such as 90s, 10m or 1h")
+    return seconds
 
 
 _FARTHEST: Final = 10 * 366 * 86_400

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scanner.config import FileConfig, load_file, resolve_rpc_urls, variable
+from scanner.chain.spec import ROLES, EndpointSpec
+from scanner.config import FileConfig, load_file, resolve_endpoints, variable
 from scanner.errors import ConfigError
+from scanner.sources import configured
 from tests.docs_check import undocumented_variables
 
 
@@ -26,14 +28,14 @@ def test_env_example_lists_every_variable() -> None:
 
 def test_url_order(monkeypatch: pytest.MonkeyPatch) -> None:
     file = FileConfig(rpc_url="http://file")
-    assert resolve_rpc_urls((), None, file) == ("http://file",)
+    assert resolve_endpoints((), None, file) == ("http://file",)
     for name in ("WEB3_PROVIDER_URI", "ETH_RPC_URL", "LIQBANDS_RPC_URL"):
         monkeypatch.setenv(name, f"http://{name.lower()}")
-        assert resolve_rpc_urls((), None, file) == (f"http://{name.lower()}",)
+        assert resolve_endpoints((), None, file) == (f"http://{name.lower()}",)
     monkeypatch.setenv("BASE_RPC_URL", "http://base")
-    assert resolve_rpc_urls((), None, file) == ("http://liqbands_rpc_url",)
-    assert resolve_rpc_urls((), "base", file) == ("http://base",)
-    assert resolve_rpc_urls(("http://cli",), "base", file) == ("http://cli",)
+    assert resolve_endpoints((), None, file) == ("http://liqbands_rpc_url",)
+    assert resolve_endpoints((), "base", file) == ("http://base",)
+    assert resolve_endpoints(("http://cli",), "base", file) == ("http://cli",)
 
 
 def test_dotenv_fills_in_what_the_environment_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,12 +73,12 @@ def test_a_dotenv_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_url_says_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"--rpc-url URL.*liqbands demo"):
-        resolve_rpc_urls((), None, FileConfig())
+        resolve_endpoints((), None, FileConfig())
 
 
 def test_unknown_chain_is_suggested() -> None:
     with pytest.raises(ConfigError, match="did you mean 'ethereum'"):
-        resolve_rpc_urls((), "etherium", FileConfig())
+        resolve_endpoints((), "etherium", FileConfig())
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,14 @@ def test_unknown_chain_is_suggested() -> None:
         ("bnads = '1%'", "unknown key 'bnads'; did you mean 'bands'"),
         ("bands = 1", "Expected `str"),
         ("bands = ", "not valid TOML"),
+        (
+            "[[endpoint]]\nurl = 'http://a'\nrole = ['logs']",
+            r"unknown key 'role' in .*; did you mean 'roles'",
+        ),
+        ("[[endpoint]]\nurl = 'http://a'\nconcurrency = 'many'", r"Expected `int \| null`.*endpoint"),
+        ("[[endpoint]]\nurl = 'http://a'\nroles = 'logs'", "Expected `array"),
+        ("endpoint = 'http://a'", "Expected `array"),
+        ("quorum = 'two'", "Expected `int"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
@@ -92,3 +102,71 @@ def test_a_wrong_file_is_named_with_the_reason(tmp_path: Path, text: str, messag
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_file(path)
+
+
+# --- several endpoints -----------------------------------------------------------------------------------------------
+
+
+def specs(text: str) -> tuple[EndpointSpec, ...]:
+    path = Path("endpoints.toml")
+    path.write_text(text)
+    return configured(resolve_endpoints((), None, load_file(path)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://a/1,http://b/2", " http://a/1 , http://b/2, ", "http://a/1,\n  http://b/2", "http://a/1 ,http://b/2"],
+)
+def test_a_variable_may_hold_several(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("LIQBANDS_RPC_URL", text)
+    assert resolve_endpoints((), None, FileConfig()) == ("http://a/1", "http://b/2")
+
+
+def test_a_comma_may_be_part_of_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASE_RPC_URL", "http://a/x,y?z=1,2,https://b")
+    assert resolve_endpoints((), "base", FileConfig()) == ("http://a/x,y?z=1,2", "https://b")
+
+
+def test_a_file_describes_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_KEY", "k3y")
+    Path(".env").write_text("ARCHIVE=http://archive/k3y\n")
+    plain, keyed, archive = specs(
+        """
+        rpc_url = "http://plain"
+        [[endpoint]]
+        url = "https://node/v3/${NODE_KEY}"
+        roles = ["calls"]
+        requests_per_second = 12.5
+        concurrency = 3
+        [[endpoint]]
+        url_env = "ARCHIVE"
+        compute_units_per_second = 330
+        """
+    )
+    assert plain == EndpointSpec("http://plain", frozenset(ROLES))
+    assert keyed == EndpointSpec("https://node/v3/k3y", frozenset({"calls"}), 12.5, None, 3)
+    assert archive == EndpointSpec("http://archive/k3y", compute_units_per_second=330)
+    assert "k3y" not in repr((keyed, archive))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[endpoint]]\nurl = 'http://a/${NO_KEY}'", "wants the variable NO_KEY, which is not set"),
+        ("[[endpoint]]\nurl_env = 'NO_KEY'", "wants the variable NO_KEY, which is not set"),
+        ("[[endpoint]]\nroles = ['logs']", "either url or url_env"),
+        ("[[endpoint]]\nurl = 'http://a'\nurl_env = 'B'", "either url or url_env"),
+        (
+            "[[endpoint]]\nurl = 'http://a/k3y'\nroles = ['log']",
+            "^a: an endpoint has no role 'log'; did you",
+        ),
+        ("[[endpoint]]\nurl = 'http://a/k3y'\nroles = ['archive']", "^a: give the endpoint the role calls or logs"),
+        ("[[endpoint]]\nurl = 'http://a:8/k3y'\nconcurrency = 0", "^a:8: concurrency = 0: give a number above zero"),
+        ("[[endpoint]]\nurl = 'http://a/k3y'\nrequests_per_second = -1", "a number above zero"),
+        ("rpc_url = 'http://a/k3y'\n[[endpoint]]\nurl = 'http://a/k3y/'", "^a is given twice with the same RPC URL"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_meant_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        specs(text)
+    assert "k3y" not in str(caught.value)

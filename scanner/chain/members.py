@@ -1,0 +1,205 @@
+"""Endpoints that stand at the same block: whom to ask for what, whom no more, and what it means when all failed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from scanner.chain.failures import RpcFailure
+from scanner.chain.interface import Reader
+from scanner.chain.kinds import Kind
+from scanner.chain.provable import Answered, SlotsAnswered, Wanted
+from scanner.chain.spec import EndpointSpec, Role
+from scanner.errors import BlockUnavailable, BlockUndone, ChainError, OverridesRefused, RpcError
+
+__all__ = ["Member", "Members", "PinnedReader", "Work", "all_failed", "kind_of", "listed", "may_switch", "reason_of"]
+
+_FOR_ALL: Final = frozenset({Kind.UNREACHABLE, Kind.RATE_LIMITED, Kind.BLOCK_UNKNOWN, Kind.NOT_RPC, Kind.DISCONNECTED})
+"""Failures that say nothing of the work: whoever has one is asked last for any."""
+
+
+class PinnedReader(Reader, Protocol):
+    """A reader of one endpoint, as ``RpcReader`` is."""
+
+    @property
+    def by_hash(self) -> bool:
+        """Whether the block is named by its hash in every call, so that no other one can answer."""
+        ...
+
+    def header(self) -> Answered: ...
+
+    def proofs(self, wanted: Wanted) -> Iterator[SlotsAnswered]: ...
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(eq=False)
+class Member:
+    """An endpoint that is in use. ``failed``: what it failed at, for which it is asked last."""
+
+    reader: PinnedReader
+    spec: EndpointSpec
+    failed: set[Role] = field(default_factory=set)
+    served: bool = False
+
+    @property
+    def host(self) -> str:
+        """Host and port."""
+        return self.spec.host
+
+
+class Members:
+    """The endpoints in use, in the order in which they were given. Used from several threads.
+
+    old: the block is beyond what a node without an archive keeps, so archives go first. ``notes`` is what a user should
+    know of them.
+    """
+
+    def __init__(self, members: Iterable[Member], *, old: bool = False, notes: Iterable[str] = ()) -> None:
+        self._members = list(members)
+        self._removed: list[Member] = []
+        self._closed = False
+        self._old = old
+        self._guard = threading.Lock()
+        self.notes = list(notes)
+
+    def order(self, role: Role) -> list[Member]:
+        """List who may be asked for something, the one to ask first before the others."""
+        with self._guard:
+            if self._closed:  # a thread that nobody waits for any more would open connections again
+                raise ChainError("the reader is closed")
+            able = [member for member in self._members if role in member.spec.roles]
+            return sorted(able, key=lambda one: (role in one.failed, self._old and "archive" not in one.spec.roles))
+
+    def all(self) -> list[Member]:
+        """List everybody in use."""
+        with self._guard:
+            return list(self._members)
+
+    def demote(self, member: Member, role: Role, error: ChainError) -> None:
+        """Ask a member last from now on, and note why."""
+        if isinstance(error, OverridesRefused):
+            return  # what it is asked without them it may answer
+        with self._guard:
+            known = role in member.failed
+            member.failed |= {"calls", "logs"} if kind_of(error) in _FOR_ALL else {role}
+            if not known and len(self._members) > 1:
+                self.notes.append(
+                    f"{member.host} failed at reading {role}, others were asked: {reason_of(member.host, error)}"
+                )
+
+    def remove(self, member: Member, note: str) -> None:
+        """Use a member no more."""
+        with self._guard:
+            if member in self._members:
+                self._members.remove(member)
+                self._removed.append(member)
+                self.notes.append(note)
+
+    def close(self) -> None:
+        """Close the connections of everybody who is or was in use."""
+        with self._guard:
+            self._closed = True
+        for member in [*self._members, *self._removed]:
+            member.reader.close()
+
+    def work(self, role: Role) -> Work:
+        """Begin a piece of work that one member after the other may be asked for."""
+        return Work(self, role)
+
+
+class Work:
+    """Something that is asked of the next endpoint, and goes on there, when one fails."""
+
+    def __init__(self, members: Members, role: Role) -> None:
+        self._members = members
+        self._role: Role = role
+        self._asked: set[Member] = set()
+        self.failures: list[tuple[str, ChainError]] = []
+
+    def next(self) -> Member | None:
+        """Give whom to ask now; None when all were."""
+        for member in self._members.order(self._role):
+            if member not in self._asked:
+                self._asked.add(member)
+                return member
+        return None
+
+    def pass_over(self, member: Member) -> None:
+        """Take a member for asked."""
+        self._asked.add(member)
+
+    def one(self) -> Member:
+        """Give whom to ask now. Raises ChainError that lists why the others failed."""
+        member = self.next()
+        if member is None:
+            raise self.exhausted()
+        return member
+
+    def failed(self, member: Member, error: ChainError) -> None:
+        """Note a failure. Raises it where another endpoint would not help."""
+        if not may_switch(error):
+            raise error
+        self.note(member, error)
+
+    def note(self, member: Member, error: ChainError) -> None:
+        """Note a failure, whatever it is."""
+        self._members.demote(member, self._role, error)
+        self.failures.append((member.host, error))
+
+    def exhausted(self) -> ChainError:
+        """Make the error for work that every endpoint failed at."""
+        if not self.failures:
+            return ChainError(f"no endpoint is left that has the role {self._role}; give another one")
+        return all_failed(self.failures)
+
+
+def kind_of(error: BaseException) -> Kind | None:
+    """Give what a failure means; None where no request was behind it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, RpcFailure):
+            return seen.kind
+        seen = seen.__cause__
+    return None
+
+
+def may_switch(error: ChainError) -> bool:
+    """Tell whether another endpoint may do better: not about what a contract says, nor when time is up."""
+    return kind_of(error) not in (Kind.REVERTED, Kind.OUT_OF_TIME)
+
+
+def reason_of(host: str, error: ChainError) -> str:
+    """Say why an endpoint failed, without its host where the sentence begins with it."""
+    return str(error).removeprefix(f"{host}: ")
+
+
+def listed(failures: Iterable[tuple[str, ChainError]]) -> str:
+    """List hosts with the reasons why they failed."""
+    return "; ".join(f"{host}: {reason_of(host, error)}" for host, error in failures)
+
+
+def all_failed(failures: list[tuple[str, ChainError]]) -> ChainError:
+    """Make one error of many, of the class that tells what helps: another way to read, or another block."""
+    last = failures[-1][1]
+    if len(failures) == 1:
+        return last
+    whole = f"every endpoint failed: {listed(failures)}"
+    kinds: tuple[tuple[type[ChainError], Callable[[Iterable[bool]], bool]], ...] = (
+        (OverridesRefused, any),
+        (BlockUndone, any),
+        (BlockUnavailable, all),
+    )
+    for kind, enough in kinds:
+        if enough(isinstance(error, kind) for _, error in failures):
+            return _caused(kind(whole), last)
+    return _caused(RpcError(whole), last)
+
+
+def _caused(error: ChainError, cause: ChainError) -> ChainError:
+    error.__cause__ = cause
+    return error
