@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import polars as pl
 
 from scanner.chain.interface import Log, Reader
-from scanner.results import ContractAnswer, ReserveProof
+from scanner.results import ContractAnswer, ProofReport, ReserveProof
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions, Rules
 
@@ -122,6 +122,21 @@ class LendingProtocol(Protocol):
         self, chain: Reader, market: Market, positions: Positions, health: pl.DataFrame, rows: Sequence[int]
     ) -> Sequence[str]:
         """Compare chosen rows of a health frame with the contract's own answers; name the positions that differ."""
+        ...
+
+    def prove(
+        self,
+        chain: Reader,
+        market: Market,
+        positions: Positions,
+        totals: Sequence[ReserveProof],
+        how: Literal["sample", "all"],
+    ) -> ProofReport:
+        """Hold what was read against the block's state root (eth_getProof).
+
+        Raises ProofMismatch where it differs or a proof is none, ChainError where the endpoint offers no proofs or
+        something cannot be proven, ConfigError for a reader that has no endpoint.
+        """
         ...
 
     def contract_answers(self, chain: Reader, market: Market, owners: Sequence[str]) -> Mapping[str, ContractAnswer]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import polars as pl
 
 from scanner.chain.interface import Reader
+from scanner.chain.provable import Provable
+from scanner.errors import ConfigError
 from scanner.protocols.aave_v3.decode import ADDRESSES_PROVIDER, POOL, address, found
 from scanner.protocols.aave_v3.deployments import DEPLOYMENTS
 from scanner.protocols.aave_v3.detail import AaveDetail
@@ -17,7 +20,7 @@ from scanner.protocols.aave_v3.rules import AaveRules
 from scanner.protocols.aave_v3.totals import debt_totals
 from scanner.protocols.aave_v3.verify import contract_answers, mismatches
 from scanner.protocols.interface import Deployment, LogDiscovery, Market
-from scanner.results import ContractAnswer, ReserveProof
+from scanner.results import ContractAnswer, ProofReport, ReserveProof
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions
 
@@ -78,6 +81,21 @@ class AaveV3:
     ) -> Sequence[str]:
         """Compare rows of a health frame with ``getUserAccountData``; see ``verify.mismatches``."""
         return mismatches(chain, market, _detail(market), positions, health, rows)
+
+    def prove(
+        self,
+        chain: Reader,
+        market: Market,
+        positions: Positions,
+        totals: Sequence[ReserveProof],
+        how: Literal["sample", "all"],
+    ) -> ProofReport:
+        """Prove a market and its accounts under the block's state root; see ``state_proofs.prove_state``."""
+        if not isinstance(chain, Provable):
+            raise ConfigError("--prove asks an endpoint for proofs; a recording has none")
+        from scanner.protocols.aave_v3.state_proofs import prove_state  # the trie library is needed for nothing else
+
+        return prove_state(chain, market, _detail(market), positions, totals, how)
 
     def contract_answers(self, chain: Reader, market: Market, owners: Sequence[str]) -> Mapping[str, ContractAnswer]:
         """Read ``getUserAccountData`` of accounts; those for whom it reverts are left out."""

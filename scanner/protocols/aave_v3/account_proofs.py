@@ -1,0 +1,115 @@
+"""Hold accounts against proven storage: configuration and e-mode, then the balances of the flags that are set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from scanner.chain.proofs import Comparison, ProvenState
+from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail, AaveReserve
+from scanner.protocols.aave_v3.storage import PoolStorage, TokenStorage, balance
+from scanner.risk.rules import Positions
+
+__all__ = ["compare_accounts"]
+
+_Legs = dict[tuple[int, int], tuple[int, int, int]]
+"""By reserve id and side: what was read of scaled amount, rate and time of update."""
+
+_PARTS: Final[Mapping[str, Callable[[int], int]]] = {
+    "scaled collateral": balance,
+    "scaled debt": balance,
+    "stable debt": lambda word: word % 2**128,
+    "stable rate": lambda word: word >> 128,
+    "time of stable debt": lambda word: word % 2**40,
+}
+"""What of a word is compared."""
+
+
+class _Leg(NamedTuple):
+    """A word of an account in a token, and what was read of it."""
+
+    what: str
+    reserve: AaveReserve
+    account: str
+    token: str
+    slot: int
+    read: int
+
+
+def compare_accounts(
+    state: ProvenState,
+    compared: Comparison,
+    detail: AaveDetail,
+    pool: PoolStorage,
+    tokens: Mapping[str, TokenStorage],
+    positions: Positions,
+) -> None:
+    """Compare positions with what is proven.
+
+    Raises ProofMismatch naming accounts, tokens and both values, ChainError when there are no proofs.
+    """
+    accounts = positions.accounts["position"].to_list()
+    legs: list[_Legs] = [{} for _ in accounts]
+    columns = ("row", "reserve_id", "side", "scaled", "rate", "updated")
+    for row, number, side, scaled, rate, updated in positions.state.select(columns).iter_rows():
+        legs[row][number, side] = (scaled, rate, updated)
+    slots = [pool.user(account) for account in accounts]
+    words = state.words({detail.pool: [slot for own in slots for slot in own]})[detail.pool]
+    known = sum(3 << 2 * reserve.id for reserve in detail.reserves)
+    modes = positions.accounts["emode_category"].to_list()
+    for account, own, mode, (flags_at, mode_at) in zip(accounts, legs, modes, slots, strict=True):
+        flags = 0
+        for number, side in own:
+            flags |= (2 if side == COLLATERAL else 1) << 2 * number
+        compared.same("configuration", account, f"{flags:#x}", f"{words[flags_at] & known:#x}")
+        compared.same("e-mode", account, mode, words[mode_at])
+    compared.settle()
+    _balances(state, compared, detail, tokens, dict(zip(accounts, legs, strict=True)))
+
+
+def _balances(
+    state: ProvenState,
+    compared: Comparison,
+    detail: AaveDetail,
+    tokens: Mapping[str, TokenStorage],
+    accounts: Mapping[str, _Legs],
+) -> None:
+    reserves = {reserve.id: reserve for reserve in detail.reserves}
+    words_of: list[_Leg] = []
+    for account, own in accounts.items():
+        for number in dict.fromkeys(number for number, _ in own):
+            words_of += _words(reserves[number], account, own, tokens)
+    wanted: dict[str, list[int]] = {}
+    for leg in words_of:
+        wanted.setdefault(leg.token, []).append(leg.slot)
+    words = state.words(wanted)
+    for leg in words_of:
+        word = words[leg.token][leg.slot]
+        proven = _PARTS[leg.what](word)
+        compared.same(leg.what, f"account {leg.account} in {leg.reserve.symbol} ({leg.token})", leg.read, proven)
+    compared.settle()
+
+
+def _words(reserve: AaveReserve, account: str, own: _Legs, tokens: Mapping[str, TokenStorage]) -> list[_Leg]:
+    """List the words behind an account's legs in one reserve; with a borrow flag, those of either kind of debt."""
+    found = []
+
+    def word(what: str, token: str, slot: int, read: int) -> None:
+        found.append(_Leg(what, reserve, account, token, slot, read))
+
+    nothing = (0, 0, 0)
+    if (reserve.id, COLLATERAL) in own:
+        slot = tokens[reserve.atoken].user(account)
+        word("scaled collateral", reserve.atoken, slot, own[reserve.id, COLLATERAL][0])
+    if (reserve.id, DEBT) in own or (reserve.id, STABLE_DEBT) in own:
+        word(
+            "scaled debt", reserve.vtoken, tokens[reserve.vtoken].user(account), own.get((reserve.id, DEBT), nothing)[0]
+        )
+        if reserve.stoken:
+            stable = tokens[reserve.stoken]
+            principal, rate, updated = own.get((reserve.id, STABLE_DEBT), nothing)
+            word("stable debt", reserve.stoken, stable.user(account), principal)
+            if principal:
+                word("stable rate", reserve.stoken, stable.user(account), rate)
+                word("time of stable debt", reserve.stoken, stable.stable_since(account), updated)
+    return found
