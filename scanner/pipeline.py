@@ -14,12 +14,13 @@ import polars as pl
 from scanner import __version__
 from scanner.assess import assess, prepare, select_factor
 from scanner.combine import combine
-from scanner.errors import BlockUndone, ConfigError, RecordingError, suggest
-from scanner.options import ScanOptions, parse_timestamp
+from scanner.config import data_dir
+from scanner.errors import BlockUndone, ConfigError, EndpointQuarantined, RecordingError, suggest
+from scanner.options import ScanOptions, parse_duration, parse_timestamp
 from scanner.protocols.interface import MarketRead
 from scanner.reading import Listener, Silence, read_market, remember_idle
-from scanner.results import ContractAnswer, MarketSummary, ScanResult, Snapshot
-from scanner.sources import Source, open_source
+from scanner.results import ContractAnswer, MarketSummary, ProofReport, ScanResult, Snapshot
+from scanner.sources import SHARE, Source, begin, open_source
 from scanner.targets import Target, recorded_targets, resolve_targets
 from scanner.verify import choose_rows
 
@@ -55,6 +56,18 @@ def _summary(
         unread=read.positions.skipped.filter(read.positions.skipped["what"] == "position").height,
         whole=whole,
     )
+
+
+def _prove(
+    source: Source, target: Target, read: MarketRead, options: ScanOptions, hear: Listener
+) -> ProofReport | None:
+    """Hold what was read against the block's state root, if that is asked for."""
+    if options.prove == "none":
+        return None
+    if source.replayed:
+        raise ConfigError("a recording holds no proofs: --prove needs a node")
+    hear.stage("proving against the state root")
+    return target.protocol.prove(source.direct, read.market, read.positions, read.totals, options.prove)
 
 
 @contextmanager
@@ -96,18 +109,32 @@ def scan(options: ScanOptions | None = None, *, listener: Listener | None = None
             raise ConfigError(f"scan() takes no option {name!r}; {suggest(name, known)}")
     chosen = replace(options or ScanOptions(), **changes)
     clock = _Clock()
-    for left in reversed(range(_RESTARTS + 1)):
-        try:
-            with open_source(
-                chosen.rpc_urls, chain=chosen.chain, block=chosen.block, record=chosen.record, replay=chosen.replay
-            ) as source:
-                return scan_source(source, chosen, listener, clock)
-        except BlockUndone:
-            from scanner.chain.blocks import moves  # what a replay need not load
+    with begin(parse_duration(chosen.time_limit), chosen.transport_log, data_dir()) as session:
+        for left in reversed(range(_RESTARTS + 1)):
+            try:
+                with open_source(
+                    chosen.rpc_urls,
+                    chain=chosen.chain,
+                    block=chosen.block,
+                    record=chosen.record,
+                    replay=chosen.replay,
+                    quorum=chosen.quorum,
+                    share=1.0 if chosen.verify == "all" else SHARE,
+                    session=session,
+                    about=(chosen.chain or "", chosen.protocol or "", *chosen.markets),
+                ) as source:
+                    return scan_source(source, chosen, listener, clock)
+            except EndpointQuarantined as wrong:
+                if not left:
+                    raise
+                session.quarantined[wrong.host] = wrong.reason
+                (listener or Silence()).stage(f"{wrong.host} gave a wrong answer: starting again without it")
+            except BlockUndone:
+                from scanner.chain.blocks import moves  # what a replay need not load
 
-            if not left or not moves(chosen.block):
-                raise
-            (listener or Silence()).stage("the block was reorganised away: starting again")
+                if not left or not moves(chosen.block):
+                    raise
+                (listener or Silence()).stage("the block was reorganised away: starting again")
     raise AssertionError("the last try ends the loop")
 
 
@@ -129,22 +156,23 @@ def scan_source(
         clock.lap("compute")
         rows = choose_rows(prepared.health, read.positions.accounts, options.verify, chain.block.hash)
         hear.stage("verifying against the contract", len(rows))
-        with _answers_of_the_contract():
+        with _answers_of_the_contract(), source.aside():  # the accounts are drawn anew for each block
             mismatches = target.protocol.verify(chain, read.market, read.positions, prepared.health, rows)
             if options.only:
                 answers |= target.protocol.contract_answers(chain, read.market, read.owners)
+        proven = _prove(source, target, read, options, hear)
         remember_idle(source, target, read, options, prepared.health)
         clock.lap("verify")
         markets.append(prepared)
-        checks.append((len(rows), mismatches))
+        checks.append((len(rows), mismatches, proven))
     hear.stage("computing")
     selected = select_factor(options.factor, markets)
     parts = []
-    for prepared, (verified, mismatches) in zip(markets, checks, strict=True):
+    for prepared, (verified, mismatches, proven) in zip(markets, checks, strict=True):
         assessment = assess(prepared, selected, options.extent)
         accounts = assessment.frames["accounts"]
         summary = _summary(prepared.read, accounts, verified, mismatches, whole=not options.only)
-        parts.append((assessment, summary))
+        parts.append((assessment, replace(summary, proven=proven)))
     clock.lap("compute")
     snapshot = Snapshot(
         chain_id=chain.chain_id,
@@ -156,6 +184,9 @@ def scan_source(
         rpc_hosts=tuple(chain.hosts),
         seconds=clock.seconds,
         source="recording" if source.replayed else "rpc",
-        reading="calls" if chain.takes_overrides is False else "lens",
+        reading=chain.way or "single",
+        quorum=options.quorum,
+        assurance=source.assurance,
     )
-    return replace(combine(snapshot, parts, selected, options), contract_answers=answers)
+    result = combine(snapshot, parts, selected, options)
+    return replace(result, contract_answers=answers, warnings=(*source.warnings, *result.warnings))

@@ -10,7 +10,7 @@ import polars as pl
 
 from scanner.units import RAY
 
-__all__ = ["ContractAnswer", "FactorInfo", "MarketSummary", "ReserveProof", "ScanResult", "Snapshot"]
+__all__ = ["ContractAnswer", "FactorInfo", "MarketSummary", "ProofReport", "ReserveProof", "ScanResult", "Snapshot"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Snapshot:
     rpc_hosts: tuple[str, ...]
     seconds: Mapping[str, float] = field(default_factory=dict)
     source: str = "rpc"  # rpc | recording
-    reading: str = "lens"  # lens | calls
+    reading: str = "override"  # override | deployless | multicall3 | single
+    quorum: int = 1  # endpoints that had to give the same answers
+    assurance: str | None = None  # how probably a quorum finds a change
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,34 @@ class ReserveProof:
         return float(self.missing * self.debt_index / (RAY * 10**self.decimals))
 
 
+@dataclass(frozen=True, slots=True)
+class ProofReport:
+    """How much of a market was held against the block's state root, all of it without a difference."""
+
+    how: Literal["sample", "all"]
+    accounts: int  # proven, with their configurations and balances
+    of: int
+    values: int  # compared, those of reserves included
+
+    def seen(self, changed: int) -> float:
+        """Give the least probability with which a change to so many accounts would have been seen."""
+        if self.accounts >= self.of:
+            return 1.0
+        return 1.0 - (1.0 - self.accounts / self.of) ** changed
+
+    @property
+    def detection(self) -> str:
+        """Say what would have been seen, as a sentence."""
+        if self.accounts >= self.of:
+            return f"all {self.of:,} accounts are proven: any change would have been seen"
+        counts = [count for count in (1, 10, 100, 1000) if count <= self.of]
+        chances = ", ".join(f"{self.seen(count):.1%}" for count in counts)
+        return (
+            f"{self.accounts:,} of {self.of:,} accounts, drawn at random, and all reserves are proven: a change to"
+            f" {', '.join(map('{:,}'.format, counts))} accounts would have been seen with a probability of {chances}"
+        )
+
+
 @dataclass(frozen=True)
 class MarketSummary:
     """One market: size, completeness, verification."""
@@ -74,6 +104,7 @@ class MarketSummary:
     mismatches: tuple[str, ...]  # accounts whose numbers differ from the contract's
     unread: int = 0
     whole: bool = True  # False where only some accounts were asked for
+    proven: ProofReport | None = None
 
     @property
     def complete(self) -> bool | None:

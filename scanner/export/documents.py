@@ -10,7 +10,7 @@ import polars as pl
 
 from scanner.errors import ConfigError
 from scanner.export.rows import account_rows, addresses_outside, no_infinity, seconds
-from scanner.results import ContractAnswer, FactorInfo, MarketSummary, ScanResult
+from scanner.results import ContractAnswer, FactorInfo, MarketSummary, ProofReport, ScanResult
 from scanner.views import STATUSES, StatusTotal, eip55, pick_account, status_totals
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "account_document",
     "account_json",
     "accounts_json",
+    "accounts_json_parts",
     "accounts_ndjson",
     "scan_document",
     "scan_json",
@@ -61,6 +62,7 @@ def snapshot_document(result: ScanResult) -> Document:
         "rpc_hosts": list(one.rpc_hosts),
         "source": one.source,
         "reading": one.reading,
+        "quorum": None if one.assurance is None else {"endpoints": one.quorum, "assurance": one.assurance},
         "seconds": {stage: round(spent, 6) for stage, spent in one.seconds.items()},
     }
 
@@ -87,10 +89,19 @@ def scan_json(result: ScanResult) -> bytes:
 
 def accounts_json(result: ScanResult) -> bytes:
     """Write the accounts document, an account a line."""
+    return b"".join(accounts_json_parts(result))
+
+
+def accounts_json_parts(result: ScanResult) -> Iterator[bytes]:
+    """Write the accounts document in chunks: as a whole it takes more memory than the scan."""
     head = {**_head(result, "accounts"), "selected_factor": result.selected_factor, "skipped": _skipped(result)}
-    body = ",\n".join(_lines(account_rows(result)))
-    opening = msgspec.json.encode(head)[:-1]
-    return opening + b',"accounts":[\n' + body.encode() + (b"\n]}\n" if body else b"]}\n")
+    yield msgspec.json.encode(head)[:-1] + b',"accounts":['
+    end = "\n"
+    for part in account_rows(result).iter_slices(_LINES_AT_ONCE):
+        if lines := _lines(part):
+            yield (end + ",\n".join(lines)).encode()
+            end = ",\n"
+    yield b"\n]}\n"
 
 
 def accounts_ndjson(result: ScanResult) -> Iterator[bytes]:
@@ -166,6 +177,17 @@ def _market(market: MarketSummary) -> Document:
             for proof in market.completeness
         ],
         "verified": {"accounts": market.verified_accounts, "mismatches": [eip55(name) for name in market.mismatches]},
+        "proven": None if market.proven is None else _proven(market.proven),
+    }
+
+
+def _proven(report: ProofReport) -> Document:
+    return {
+        "how": report.how,
+        "accounts": report.accounts,
+        "of": report.of,
+        "values": report.values,
+        "detection": report.detection,
     }
 
 

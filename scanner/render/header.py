@@ -101,8 +101,12 @@ def trust_chunks(market: MarketSummary, ink: Ink) -> list[Chunk]:
         return [*chunks, (f"MISMATCH {wrong} of {checked} differ from the contract", ink.role("bad", bold=True))]
     if market.verified_accounts:
         checked = count(market.verified_accounts)
-        return [*chunks, (f"verified {checked} of {checked}", ink.role("good"))]
-    return [*chunks, ("not verified", ink.dim)]
+        chunks.append((f"verified {checked} of {checked}", ink.role("good")))
+    else:
+        chunks.append(("not verified", ink.dim))
+    if market.proven:
+        chunks.append((f"proven {count(market.proven.accounts)} of {count(market.proven.of)}", ink.role("good")))
+    return chunks
 
 
 def completeness_words(market: MarketSummary) -> tuple[str, str]:

@@ -1,0 +1,123 @@
+"""A reader that asks at once what the last scan asked one after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reader, Reverted, Way
+from scanner.errors import ChainError, DataError
+
+__all__ = ["AheadReader", "Hints"]
+
+_MOST_CALLS: Final = 5_000
+_MOST_BYTES: Final = 400_000
+
+Answer = bytes | Reverted
+
+
+class Hints(msgspec.Struct):
+    """What a scan asked beside its accounts: ``(to, calldata)`` of calls, and numbers of blocks.
+
+    A market is read in rounds, since each answer says what to ask next. The answers change from block to block, the
+    questions hardly ever: asked all at once, the rounds cost one.
+    """
+
+    calls: list[tuple[str, bytes]] = []
+    blocks: list[int] = []
+
+
+class AheadReader:
+    """Pass everything on to a reader; the first call also asks what ``hints`` holds.
+
+    Every answer is of the same block, so that nothing is lost where the hints are wrong but the time of asking.
+    ``noted`` is what was asked but ``aside``: the hints for the next scan.
+    """
+
+    def __init__(self, inner: Reader, hints: Hints | None = None) -> None:
+        self._inner = inner
+        self._hints = hints or Hints()
+        self._answers: dict[Call, Answer] = {}
+        self._asked: dict[Call, None] = {}
+        self._blocks: dict[int, None] = {}
+        self._guard = threading.Lock()
+        self._noting = True
+        self.chain_id: int = inner.chain_id
+        self.genesis_hash: str = inner.genesis_hash
+        self.block: Block = inner.block
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Give the hosts of the reader inside."""
+        return self._inner.hosts
+
+    @property
+    def way(self) -> Way | None:
+        """Give what the reader inside says."""
+        return self._inner.way
+
+    @property
+    def noted(self) -> Hints | None:
+        """Give the hints for the next scan; None when there are too many to be worth it."""
+        calls = [(call.to, call.data) for call in self._asked]
+        if len(calls) > _MOST_CALLS or sum(20 + len(data) for _, data in calls) > _MOST_BYTES:
+            return None
+        return Hints(calls, list(self._blocks))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Note nothing within the block: what it asks differs from scan to scan."""
+        self._noting = False
+        try:
+            yield
+        finally:
+            self._noting = True
+
+    def finalized_number(self) -> int:
+        """Give what the reader inside says."""
+        return self._inner.finalized_number()
+
+    def block_hash(self, number: int) -> str | None:
+        """Give what the reader inside says."""
+        if self._noting:
+            self._blocks[number] = None
+        return self._inner.block_hash(number)
+
+    def call(self, calls: Sequence[Call], *, overrides: Overrides | None = None) -> list[Answer]:
+        """Answer calls, those that were asked before from memory. Raises what the reader inside raises."""
+        if overrides:
+            return self._inner.call(calls, overrides=overrides)
+        with self._guard:  # the others wait: what they want is on its way
+            if self._noting:
+                self._asked.update(dict.fromkeys(calls))
+            known, self._hints = self._hints, Hints()
+            if known.calls:
+                self._ask_ahead([*calls, *(Call(to, data) for to, data in known.calls)])
+            missing = self._missing(calls)
+        if missing:
+            answers = self._inner.call(missing)
+            with self._guard:
+                self._answers.update(zip(missing, answers, strict=True))
+        return [self._answers[call] for call in calls]
+
+    def lens(self, lens: Lens, items: Sequence[bytes]) -> Iterator[LensChunk]:
+        """Run a lens on the reader inside."""
+        return self._inner.lens(lens, items)
+
+    def logs(self, query: LogQuery) -> Iterator[tuple[int, list[Log]]]:
+        """Give logs of the reader inside."""
+        return self._inner.logs(query)
+
+    def _ask_ahead(self, calls: Sequence[Call]) -> None:
+        wanted = self._missing(calls)
+        try:
+            self._answers.update(zip(wanted, self._inner.call(wanted), strict=True))
+        except (ChainError, DataError):
+            return  # the scan asks for what it needs, and fails on that if it must
+
+    def _missing(self, calls: Iterable[Call]) -> list[Call]:
+        return [call for call in dict.fromkeys(calls) if call not in self._answers]
