@@ -45,11 +45,13 @@ def discover(
         if start <= final:
             _anchor(chain, index, final)
         query = LogQuery(discovery.addresses, discovery.topics, start, pinned)
+        first = start
         for last, logs in chain.logs(query):
             found = discovery.decode(logs)
             persist = [(item.position, item.owner, item.block_number) for item in found if item.block_number <= final]
             if start <= final:
-                index.add(persist, min(last, final))
+                index.add(persist, min(last, final), first)
+            first = last + 1
             tail.update((item.position, item.owner) for item in found if item.block_number > final)
             if progress is not None:
                 progress(last - start + 1, pinned - start + 1)

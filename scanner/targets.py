@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +10,9 @@ from scanner.chain.interface import Reader
 from scanner.errors import ConfigError, RecordingError, UnknownMarketError, suggest
 from scanner.protocols.interface import LendingProtocol
 from scanner.protocols.registry import REGISTRY, find_protocol
+from scanner.units import ADDRESS
 
 __all__ = ["Target", "recorded_targets", "resolve_targets"]
-
-_ROOT = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def resolve_targets(
         return [next(iter(listed.values()))]
     targets: list[Target] = []
     for market in markets:
-        if _ROOT.fullmatch(market):
+        if ADDRESS.fullmatch(market):
             targets.append(_by_root(chain, protocols, market.lower(), from_block))
         elif market in listed:
             targets.append(listed[market])

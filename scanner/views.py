@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import fsum
@@ -13,9 +12,9 @@ from cchecksum import to_checksum_address_many
 
 from scanner.frames import POSITION_KEY
 from scanner.results import FactorInfo, ScanResult
+from scanner.units import ADDRESS
 
 __all__ = [
-    "ADDRESS",
     "NOW",
     "STATUSES",
     "StatusTotal",
@@ -32,7 +31,6 @@ __all__ = [
 NOW: Final = "now"  # the path name of seizures at today's answers
 STATUSES: Final = ("liquidatable", "blocked", "unpriced")
 _WORD_DIGITS: Final = 78  # of 2^256
-ADDRESS: Final = re.compile(r"(?<![0-9a-zA-Z])0x[0-9a-fA-F]{40}(?![0-9a-zA-Z])")  # not the beginning of a hash
 
 
 @dataclass(frozen=True, slots=True)

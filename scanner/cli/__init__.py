@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
+from scanner.cli.curtain import error_panel, hide
 from scanner.errors import ConfigError, ScannerError
 
 __all__ = ["main", "run"]
@@ -21,11 +22,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         from scanner.cli.app import app
 
-        code = app(list(arguments), result_action="return_value")
+        code = app(list(arguments), result_action="return_value", error_formatter=error_panel)
     except SystemExit as leave:  # the argument parser has told what is wrong
         return leave.code if isinstance(leave.code, int) else ConfigError.exit_code
     except ScannerError as error:
-        print(f"liqbands: {error}", file=sys.stderr)
+        print(f"liqbands: {hide(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("liqbands: interrupted", file=sys.stderr)
@@ -35,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:  # noqa: BLE001 - the outermost frame: every other place names what it catches
-        traceback.print_exc()
+        print(hide(traceback.format_exc()), end="", file=sys.stderr)
         print("liqbands: this is a bug; please report it with the lines above", file=sys.stderr)
         return BUG
     return int(code or 0)

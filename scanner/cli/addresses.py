@@ -8,17 +8,17 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from scanner.errors import ConfigError
+from scanner.units import ADDRESS
 from scanner.views import eip55
 
 __all__ = ["parse_address", "parse_addresses"]
 
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _COLUMNS: Final = ("account", "owner", "address", "position")  # of a CSV file, in the order of preference
 
 
 def parse_address(text: str) -> str:
     """Read an address; give it in lower case. Raises ConfigError, also for a broken EIP-55 checksum."""
-    if not _ADDRESS.fullmatch(text):
+    if not ADDRESS.fullmatch(text):
         raise ConfigError(f"{text[:60]!r} is not an address: 0x and 40 hex digits")
     lower = text.lower()
     if text[2:] not in (lower[2:], lower[2:].upper()) and eip55(lower) != text:

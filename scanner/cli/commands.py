@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
+from scanner.chain.spec import specs_of
 from scanner.cli.addresses import parse_address
+from scanner.cli.curtain import remember
 from scanner.cli.faults import tell_faults
 from scanner.cli.files import check_file, save
 from scanner.cli.options import Output, Reading, Risk, Talk
-from scanner.config import FileConfig, config_file, load_file, resolve_rpc_urls, text_columns
+from scanner.config import FileConfig, config_file, load_file, resolve_endpoints, text_columns
 from scanner.errors import ConfigError
 from scanner.options import ScanOptions
 from scanner.pipeline import scan
@@ -24,6 +25,7 @@ from scanner.render.console import show
 from scanner.render.lines import Drawing
 from scanner.render.progress import Progress
 from scanner.results import ScanResult
+from scanner.sources import configured
 
 __all__ = [
     "connecting",
@@ -47,7 +49,8 @@ def scan_options(reading: Reading, risk: Risk | None = None, extent: Extent = "a
     _check_reading(reading)
     file = load_file(config_file(reading.config)) if reading.replay is None or reading.config else FileConfig()
     chain = reading.chain or file.chain
-    urls = () if reading.replay is not None else resolve_rpc_urls(reading.rpc_url, chain, file)
+    urls = () if reading.replay is not None else configured(resolve_endpoints(reading.rpc_url, chain, file))
+    remember(spec.url for spec in urls)
     options = ScanOptions(
         rpc_urls=urls,
         chain=chain,
@@ -61,6 +64,9 @@ def scan_options(reading: Reading, risk: Risk | None = None, extent: Extent = "a
         replay=reading.replay,
         factors=file.factors,
         extent=extent,
+        quorum=_quorum(reading, file),
+        time_limit=reading.time_limit,
+        transport_log=reading.transport_log,
     )
     if risk is None:
         return options
@@ -70,8 +76,16 @@ def scan_options(reading: Reading, risk: Risk | None = None, extent: Extent = "a
         bands=risk.bands or file.bands or ScanOptions.bands,
         by=risk.by,
         verify=risk.verify,
+        prove=risk.prove,
         for_timestamp=risk.for_timestamp,
     )
+
+
+def _quorum(reading: Reading, file: FileConfig) -> int:
+    """Take the command line's word before the file's; a replay has one source, whose answers were compared then."""
+    if reading.replay is not None:
+        return 1
+    return reading.quorum if reading.quorum is not None else file.quorum if file.quorum is not None else 1
 
 
 def _check_reading(reading: Reading) -> None:
@@ -84,6 +98,9 @@ def _check_reading(reading: Reading) -> None:
             "--no-discover": not reading.discover,
             "--index-file": reading.index_file is not None,
             "--record": reading.record is not None,
+            "--quorum": reading.quorum is not None,
+            "--time-limit": reading.time_limit is not None,
+            "--transport-log": reading.transport_log is not None,
         }
         for name in (name for name, used in given.items() if used):
             raise ConfigError(
@@ -91,6 +108,8 @@ def _check_reading(reading: Reading) -> None:
             )
     if reading.record is not None:
         check_file(str(reading.record))
+    if reading.transport_log is not None:
+        check_file(str(reading.transport_log))
     if reading.index_file is not None:
         if not reading.index_file.parent.is_dir():
             raise ConfigError(f"--index-file {reading.index_file}: there is no folder {reading.index_file.parent}")
@@ -100,12 +119,9 @@ def _check_reading(reading: Reading) -> None:
 
 def connecting(options: ScanOptions, progress: Progress) -> None:
     """Show whom we wait for until the node's first answer; never more of the URL than its host."""
-    for url in options.rpc_urls:
-        try:
-            host = urlsplit(url).hostname
-        except ValueError:  # opening the endpoint says what is wrong
-            host = None
-        progress.stage(f"connecting to {host or 'the node'}")
+    hosts = [spec.host for spec in specs_of(options.rpc_urls)]
+    if hosts:
+        progress.stage(f"connecting to {', '.join(hosts)}")
 
 
 @contextmanager
@@ -198,12 +214,12 @@ def run_accounts(reading: Reading, risk: Risk, output: Output, talk: Talk, form:
 
         _draw(AccountsTable(result, now=int(time.time()), limit=40 if limit is None else limit), output)
     else:
-        from scanner.export.documents import accounts_json, accounts_ndjson
+        from scanner.export.documents import accounts_json_parts, accounts_ndjson
         from scanner.export.tables import accounts_csv, accounts_parquet
 
-        writers = {
-            "json": accounts_json,
-            "ndjson": lambda r: b"".join(accounts_ndjson(r)),
+        writers: dict[str, Callable[[ScanResult], bytes | Iterable[bytes]]] = {
+            "json": accounts_json_parts,
+            "ndjson": accounts_ndjson,
             "csv": accounts_csv,
             "parquet": accounts_parquet,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from scanner.errors import ConfigError
@@ -32,21 +33,22 @@ def check_file(path: str) -> None:
             raise ConfigError(f"cannot write {path}: {error.strerror or error}; name another file") from error
 
 
-def save(path: str, data: bytes) -> None:
-    """Write a document to a file or, for ``-``, to stdout; a file is replaced whole or not at all.
+def save(path: str, data: bytes | Iterable[bytes]) -> None:
+    """Write a document, whole or in parts, to a file or, for ``-``, to stdout; a file is replaced whole or not at all.
 
     What is no ordinary file (a pipe, a device) is written to. Raises ConfigError when that is not possible.
     """
+    parts = [data] if isinstance(data, bytes) else data
     if path == "-":
-        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.writelines(parts)
         sys.stdout.buffer.flush()
         return
     target = Path(path).resolve()
     try:
         if target.exists() and not target.is_file():
-            target.write_bytes(data)
+            _write(target, parts)
         else:
-            _replace(target, data)
+            _replace(target, parts)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -57,11 +59,16 @@ def _part(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.part")
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _write(target: Path, parts: Iterable[bytes]) -> None:
+    with target.open("wb") as file:
+        file.writelines(parts)
+
+
+def _replace(target: Path, parts: Iterable[bytes]) -> None:
     """Write beside the target and put it in its place, with the permissions of any new file."""
     part = _part(target)
     try:
-        part.write_bytes(data)
+        _write(part, parts)
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)

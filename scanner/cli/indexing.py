@@ -8,14 +8,15 @@ from scanner.cli.addresses import parse_addresses
 from scanner.cli.commands import connecting, progress_of, scan_options
 from scanner.cli.files import check_file, load_text, save
 from scanner.cli.options import Reading, Talk, Where
-from scanner.config import text_columns
+from scanner.config import data_dir, text_columns
 from scanner.discovery import check_start, discover
 from scanner.errors import ConfigError
+from scanner.options import parse_duration
 from scanner.reading import open_index
 from scanner.render.accounts import index_table
 from scanner.render.console import show
 from scanner.render.words import clean
-from scanner.sources import open_source
+from scanner.sources import begin, open_source
 from scanner.store.index import IndexStatus
 from scanner.targets import resolve_targets
 
@@ -61,9 +62,18 @@ def run_index(
     notes: list[str] = []
     with progress_of(talk) as progress:
         connecting(options, progress)
-        with open_source(
-            options.rpc_urls, chain=options.chain, block=options.block, record=None, replay=None
-        ) as source:
+        with (
+            begin(parse_duration(options.time_limit), options.transport_log, data_dir()) as session,
+            open_source(
+                options.rpc_urls,
+                chain=options.chain,
+                block=options.block,
+                record=None,
+                replay=None,
+                quorum=options.quorum,
+                session=session,
+            ) as source,
+        ):
             chain = source.reader
             pinned = chain.block.number
             if covered_to is not None and covered_to > pinned:
@@ -98,6 +108,7 @@ def run_index(
         show(index_table(states), columns=text_columns())
         for name, state in states:
             print(f" file of {clean(name, 50)}: {state.path}")
+    notes += [f"warning: {warning}" for warning in source.warnings]
     if imported:
         notes.append(f"imported {len(imported):,} addresses; a scan proves whether any debt is missing")
     if not talk.quiet:

@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["By", "Output", "Prices", "Reading", "Risk", "Talk", "Trust", "Verify", "Where"]
+__all__ = ["By", "Output", "Prices", "Prove", "Reading", "Risk", "Talk", "Trust", "Verify", "Where"]
 
 Verify = Literal["none", "sample", "all"]
+Prove = Literal["none", "sample", "all"]
 By = Literal["asset", "protocol", "debt", "size"]
 
 _READING = Group("Where to read", sort_key=1)
@@ -26,8 +27,8 @@ class Where:
     rpc_url: Annotated[
         tuple[str, ...],
         Parameter(
-            help="RPC URL of the node. Else ETHEREUM_RPC_URL (with --chain ethereum), LIQBANDS_RPC_URL, ETH_RPC_URL, "
-            "WEB3_PROVIDER_URI, the configuration file.",
+            help="RPC URL of the node; repeatable: the others take over when the first fails. Else ETHEREUM_RPC_URL "
+            "(with --chain ethereum), LIQBANDS_RPC_URL, ETH_RPC_URL, WEB3_PROVIDER_URI, the configuration file.",
             negative="",
         ),
     ] = ()
@@ -55,6 +56,16 @@ class Where:
     index_file: Annotated[Path | None, Parameter(help="Index file to use instead of the one in the data folder.")] = (
         None
     )
+    quorum: Annotated[
+        int | None,
+        Parameter(help="How many endpoints of different hosts have to give the same answers; default 1."),
+    ] = None
+    time_limit: Annotated[
+        str | None, Parameter(help="Give up when the node takes longer in all, such as 90s, 10m, 1h; default never.")
+    ] = None
+    transport_log: Annotated[
+        Path | None, Parameter(help="Log every request to FILE, without keys, for a report of a problem.")
+    ] = None
     config: Annotated[str | None, Parameter(help="Configuration file; default ./liqbands.toml when it exists.")] = None
 
 
@@ -95,6 +106,9 @@ class _Verify:
     verify: Annotated[
         Verify, Parameter(help="How many accounts to compare with the contract's own answer at the same block.")
     ] = "sample"
+    prove: Annotated[
+        Prove, Parameter(help="How many accounts to prove against the block's state root, by eth_getProof.")
+    ] = "none"
 
 
 @Parameter(name="*", group=_RISK)

@@ -173,8 +173,9 @@ class BorrowerIndex:
     @property
     def covered_to(self) -> int:
         """Last block whose logs are all in the index."""
-        rows = self._rows("SELECT value FROM meta WHERE key = 'covered_to'")
-        return int(rows[0][0]) if rows else self.first_block - 1
+        known = dict(self._rows("SELECT key, value FROM meta WHERE key IN ('covered_to', 'first_block')"))
+        # another process may have asked for earlier blocks since this one opened the file
+        return int(known["covered_to"]) if "covered_to" in known else int(known["first_block"]) - 1
 
     @property
     def anchor(self) -> tuple[int, str] | None:
@@ -212,14 +213,18 @@ class BorrowerIndex:
             self._db.execute("DELETE FROM meta WHERE key IN ('idle_number', 'idle_hash')")
             self._db.execute("UPDATE positions SET idle_block = NULL")
 
-    def add(self, found: Iterable[tuple[str, str, int]], covered_to: int | None = None) -> None:
+    def add(
+        self, found: Iterable[tuple[str, str, int]], covered_to: int | None = None, first: int | None = None
+    ) -> None:
         """Insert (position, owner, block of the log) and move the cursor, in one transaction.
 
-        The cursor never moves backwards: two processes may share an index.
+        ``first``: the block from which on these are all, where it is not the one after the cursor. Two processes may
+        share an index: the cursor never moves backwards, nor over blocks that the other one wants read again.
         """
         with self._transaction():
             self._insert(found)
-            if covered_to is not None and covered_to > self.covered_to:
+            reached = self.covered_to
+            if covered_to is not None and covered_to > reached and (first is None or first <= reached + 1):
                 self._set("covered_to", covered_to)
 
     def import_list(self, owners: Iterable[str], covered_to: int | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from scanner.config import cache_dir
-from scanner.devchain import Anvil, DevMarket, deploy_market, install, populate
+from scanner.devchain import Anvil, DevMarket, act, deploy_market, install, populate
 from scanner.devchain.market import Kind
 from scanner.devchain.toolchain import Toolchain
 
@@ -45,6 +45,17 @@ def market30(toolchain: Toolchain) -> Iterator[DevMarket]:
 def market128(toolchain: Toolchain) -> Iterator[DevMarket]:
     """Give a 3.6 market with as many reserves as the pool takes."""
     yield from _market(toolchain, "3.6", 1000, reserves=128)
+
+
+@pytest.fixture(scope="session")
+def small(toolchain: Toolchain) -> Iterator[DevMarket]:
+    """Give a market that is read in no time; some borrowers have repaid, all in final blocks. Change: likewise."""
+    with Anvil(toolchain.anvil) as anvil:
+        market = deploy_market(anvil, "3.6", toolchain=toolchain)
+        populate(market, 250)
+        act(market, seed=3)
+        anvil.rpc("anvil_mine", hex(70))
+        yield market
 
 
 @pytest.fixture

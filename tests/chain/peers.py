@@ -15,12 +15,23 @@ import msgspec
 import pytest
 from web3 import HTTPProvider, Web3
 
+from scanner import ScanOptions
 from scanner.cli import run
 from scanner.devchain import Anvil, DevMarket, deploy_market, populate
 from scanner.devchain.market import Kind
 from scanner.devchain.toolchain import Toolchain
 
-__all__ = ["MULTICALL3", "Data", "Outcome", "Peer", "invoke", "multicall3_code", "small_market"]
+__all__ = [
+    "MULTICALL3",
+    "Data",
+    "Outcome",
+    "Peer",
+    "invoke",
+    "multicall3_code",
+    "options_of",
+    "small_market",
+    "where",
+]
 
 MULTICALL3 = "0xca11bde05977b3631167028862be2a173976ca11"
 NO_DEBT = 2**256 - 1
@@ -203,3 +214,14 @@ def where(market: DevMarket, index: Path, url: str | None = None) -> list[str]:
     """Give the options that name a market and an index file."""
     at = ["--rpc-url", url or market.anvil.url, "--market", market.root, "--from-block", str(market.first_block)]
     return [*at, "--index-file", str(index), "--no-progress"]
+
+
+def options_of(market: DevMarket, index: Path | None, url: str | None = None, **more: Any) -> ScanOptions:
+    """Give the options of a scan of a market, as ``where`` gives those of the command line; nothing is verified."""
+    return ScanOptions(
+        rpc_urls=[url or market.anvil.url],
+        markets=[market.root],
+        from_block=market.first_block,
+        index_file=index,
+        **{"verify": "none"} | more,
+    )

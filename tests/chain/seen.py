@@ -21,6 +21,7 @@ from scanner.protocols.aave_v3.protocol import AaveV3
 from scanner.results import ScanResult
 from scanner.risk.pricing import OracleGraph
 from tests.chain.loops import Loop
+from tests.chain.peers import options_of
 from tests.chain.stubs import HEALTHY, Path, Prober
 
 __all__ = ["STABLES", "Seen", "Trigger", "look", "spread"]
@@ -169,13 +170,7 @@ def look(
 
     What follows a feed without saying so (wiring ``hidden``) is held by the prober, as the scan holds it.
     """
-    options = scanner.ScanOptions(
-        rpc_urls=[market.anvil.url],
-        markets=[market.root],
-        from_block=market.first_block,
-        index_file=index,
-        verify="none",
-    )
+    options = options_of(market, index)
     result = scanner.scan(options, extent=extent)
     stables = scanner.scan(options, extent="factor", factor="stables")
     assert result.snapshot.complete

@@ -18,6 +18,7 @@ from scanner.devchain import DevMarket
 from scanner.devchain.toolchain import Toolchain
 from scanner.results import ScanResult
 from tests.chain.loops import make_account, make_loops
+from tests.chain.peers import options_of
 from tests.chain.seen import Seen, look
 from tests.chain.stubs import BELOW, HEALTHY, REVERTED
 
@@ -151,16 +152,8 @@ def test_edges_at_and_half_a_unit_beside_a_trigger(seen: Seen, direction: str) -
     wanted = {answer + Fraction(half, 2) for answer in near for half in (-1, 0, 1)}
     again = {Fraction(answer) for answer in islice(returning(seen, judge.known, direction), 3)}
     outwards = sorted(wanted | again, key=lambda edge: abs(edge - start))
-    result = scanner.scan(
-        rpc_urls=[seen.market.anvil.url],
-        markets=[seen.market.root],
-        from_block=seen.market.first_block,
-        index_file=seen.index,
-        verify="none",
-        extent="factor",
-        factor="ETH",
-        bands=",".join(f"{float(edge / 10**8):.9f}" for edge in outwards),
-    )
+    bands = ",".join(f"{float(edge / 10**8):.9f}" for edge in outwards)
+    result = scanner.scan(options_of(seen.market, seen.index, extent="factor", factor="ETH", bands=bands))
     assert result.frames["accounts"]["position"].equals(seen.result.frames["accounts"]["position"])
     totals = bands_of(result, "ETH", direction)["cumulative_account_count"].to_list()
     back = [judge.check(edge, total) for edge, total in zip(outwards, totals, strict=False)]

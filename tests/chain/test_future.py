@@ -10,25 +10,16 @@ import pytest
 import scanner
 from scanner.devchain import DevMarket
 from tests.chain.conftest import Rollback
+from tests.chain.peers import options_of
 
 pytestmark = pytest.mark.chain
 
 DAYS = 200  # past the maturity of the principal token; ratios have grown to their caps; interest alone breaks some
 
 
-def where(market: DevMarket, path: Path) -> scanner.ScanOptions:
-    return scanner.ScanOptions(
-        rpc_urls=[market.anvil.url],
-        markets=[market.root],
-        from_block=market.first_block,
-        index_file=path / "index.sqlite",
-        extent="factors",
-    )
-
-
 def test_a_scan_for_later_is_what_a_scan_then_finds(market: DevMarket, rollback: Rollback, tmp_path: Path) -> None:
     rollback(market)
-    options = where(market, tmp_path)
+    options = options_of(market, tmp_path / "index.sqlite", verify="sample", extent="factors")
     before = scanner.scan(options, for_timestamp=f"+{DAYS}d")
     today = scanner.scan(options)
     market.advance(DAYS * 86_400)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,27 +10,16 @@ import pytest
 
 import scanner
 from scanner.chain.reader import open_reader
-from scanner.devchain import Anvil, DevMarket, act, deploy_market, populate
-from scanner.devchain.toolchain import Toolchain
+from scanner.devchain import DevMarket
 from scanner.discovery import discover
 from scanner.protocols.aave_v3.protocol import AaveV3
 from scanner.reading import open_index
 from scanner.targets import Target
 from tests.chain.conftest import Rollback
+from tests.chain.peers import options_of
 from tests.chain.proxy import Request, Say, proxy
 
 pytestmark = pytest.mark.chain
-
-
-@pytest.fixture(scope="module")
-def small(toolchain: Toolchain) -> Iterator[DevMarket]:
-    """Give a market some of whose borrowers have repaid, all in final blocks."""
-    with Anvil(toolchain.anvil) as anvil:
-        market = deploy_market(anvil, "3.6", toolchain=toolchain)
-        populate(market, 250)
-        act(market, seed=3)
-        anvil.rpc("anvil_mine", hex(70))
-        yield market
 
 
 def candidates(market: DevMarket, url: str, index: Path) -> tuple[set[str], set[str]]:
@@ -45,14 +33,7 @@ def test_marks_fall_when_their_block_is_undone(small: DevMarket, rollback: Rollb
     market, index = rollback(small), tmp_path / "index.sqlite"
     before = market.snapshot()
     market.advance(5)
-    result = scanner.scan(
-        rpc_urls=[market.anvil.url],
-        markets=[market.root],
-        from_block=market.first_block,
-        index_file=index,
-        verify="none",
-        extent="points",
-    )
+    result = scanner.scan(options_of(market, index, extent="points"))
     assert result.snapshot.complete
     indebted = set(result.frames["accounts"].filter(result.frames["accounts"]["status"] != "no_debt")["position"])
     active, idle = candidates(market, market.anvil.url, index)
@@ -84,14 +65,7 @@ def test_an_incomplete_scan_marks_nobody(small: DevMarket, rollback: Rollback, t
     market, index = rollback(small), tmp_path / "index.sqlite"
     active, idle = candidates(market, market.anvil.url, index)
     assert not idle
-    options = scanner.ScanOptions(
-        rpc_urls=[market.anvil.url],
-        markets=[market.root],
-        from_block=market.first_block,
-        index_file=index,
-        verify="none",
-        extent="points",
-    )
+    options = options_of(market, index, extent="points")
     accounts = scanner.scan(options, index_file=tmp_path / "another.sqlite").frames["accounts"]
     whale = accounts.sort("debt_quote", descending=True, nulls_last=True)["position"][0]
     assert whale in active

@@ -14,7 +14,7 @@ from scanner.devchain import Anvil, DevMarket, act
 from scanner.devchain.toolchain import Toolchain
 from scanner.results import ScanResult
 from tests.chain.conftest import BORROWERS, Rollback
-from tests.chain.peers import MULTICALL3, Data, Peer, multicall3_code, small_market
+from tests.chain.peers import MULTICALL3, Data, Peer, multicall3_code, options_of, small_market
 from tests.chain.proxy import Request, Rule, Say, proxy, refuse
 
 pytestmark = pytest.mark.chain
@@ -24,16 +24,8 @@ FACTOR = "LINK"  # few accounts to solve: triggers are no matter here
 
 
 def scan(market: DevMarket, folder: Path, url: str | None = None, record: Path | None = None) -> ScanResult:
-    return scanner.scan(
-        rpc_urls=[url or market.anvil.url],
-        markets=[market.root],
-        from_block=market.first_block,
-        index_file=folder / "index.sqlite",
-        verify="none",
-        extent="factor",
-        factor=FACTOR,
-        record=record,
-    )
+    options = options_of(market, folder / "index.sqlite", url, extent="factor", factor=FACTOR, record=record)
+    return scanner.scan(options)
 
 
 def differences(result: ScanResult, truth: dict[str, Data | None]) -> list[str]:

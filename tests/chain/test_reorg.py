@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import scanner
-from scanner.devchain import Anvil, DevMarket, deploy_market, populate
-from scanner.devchain.toolchain import Toolchain
+from scanner.devchain import DevMarket
 from scanner.errors import BlockUndone
 from tests.chain.conftest import Rollback
+from tests.chain.peers import options_of
 
 pytestmark = pytest.mark.chain
-
-
-@pytest.fixture(scope="module")
-def small(toolchain: Toolchain) -> Iterator[DevMarket]:
-    with Anvil(toolchain.anvil) as anvil:
-        market = deploy_market(anvil, "3.6", toolchain=toolchain)
-        populate(market, 80)
-        yield market
 
 
 class Undo:
@@ -54,14 +45,8 @@ class Undo:
 
 
 def options(market: DevMarket, path: Path) -> scanner.ScanOptions:
-    return scanner.ScanOptions(
-        rpc_urls=[market.anvil.url],
-        markets=[market.root],
-        from_block=market.first_block,
-        index_file=path / "index.sqlite",
-        verify="none",  # so that nothing is asked of the undone block, which would be taken for lag at first
-        extent="factor",
-    )
+    # Nothing is verified, so that nothing is asked of the undone block, which would be taken for lag at first.
+    return options_of(market, path / "index.sqlite", extent="factor")
 
 
 @pytest.mark.parametrize(("blocks", "times"), [(1, 1), (4, 3), (20, 1)])

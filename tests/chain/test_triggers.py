@@ -23,6 +23,7 @@ from scanner.devchain.tx import calldata
 from scanner.units import WAD
 from tests.chain.conftest import Rollback
 from tests.chain.loops import make_loops
+from tests.chain.peers import options_of
 from tests.chain.seen import Seen, Trigger, look, spread
 from tests.chain.stubs import BELOW, HEALTHY
 from tests.chain.test_liquidations import CALL, LIQUIDATOR, MAX, assert_refused, equip, execute, refusal
@@ -242,14 +243,7 @@ def movable(seen: Seen, pairs: pl.DataFrame) -> list[tuple[Trigger, list[dict[st
 
 def status_of(market: DevMarket, account: str) -> tuple[str, str | None]:
     """Scan one account at the newest block; give status and blocked_by."""
-    result = scanner.scan(
-        rpc_urls=[market.anvil.url],
-        markets=[market.root],
-        from_block=market.first_block,
-        only=[account],
-        verify="all",
-        extent="factor",
-    )
+    result = scanner.scan(options_of(market, None, only=[account], verify="all", extent="factor"))
     status: tuple[str, str | None] = result.frames["accounts"].select("status", "blocked_by").row(0)
     return status
 

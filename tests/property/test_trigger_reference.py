@@ -7,70 +7,14 @@ import random
 import polars as pl
 import pytest
 
-from scanner.frames import SKIPPED
-from scanner.protocols.aave_v3.amounts import STATE
-from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail, AaveReserve, EMode
 from scanner.protocols.aave_v3.rules import AaveRules
 from scanner.risk.pricing import ReservePath
-from scanner.risk.rules import Answers, Positions
+from scanner.risk.rules import Answers
 from scanner.risk.triggers import SEARCHES, first_crossings
 from tests.reference import aave_v3 as ref
 from tests.reference.aave_v3_random import NOW, World, world
 from tests.reference.aave_v3_triggers import first_trigger
-
-
-def detail_of(market: ref.Market) -> AaveDetail:
-    """Give the reference's market as ours."""
-    reserves = tuple(
-        AaveReserve(
-            id=r.id,
-            asset=f"0x{r.id:040x}",
-            symbol=f"R{r.id}",
-            decimals=r.decimals,
-            atoken="",
-            vtoken="",
-            stoken=None,
-            ltv_bps=0,
-            threshold_bps=r.threshold,
-            bonus_bps=r.bonus,
-            protocol_fee_bps=r.fee,
-            active=r.active,
-            frozen=False,
-            paused=r.paused,
-            borrowable=True,
-            emode_category=r.emode_category,
-            liquidity_index=r.liquidity_index,
-            liquidity_rate=r.liquidity_rate,
-            debt_index=r.debt_index,
-            debt_rate=r.debt_rate,
-            updated_at=r.updated_at,
-            income_now=ref.income(r, NOW),
-            debt_index_now=ref.debt_index(market, r, NOW),
-            grace_until=r.grace_until,
-        )
-        for r in market.reserves.values()
-    )
-    modes = {
-        m.id: EMode(
-            m.id, 0, m.threshold, m.bonus, "0xsource" if m.price_source else None, m.collateral_bitmap, 0, 0, ""
-        )
-        for m in market.emodes.values()
-    }
-    return AaveDetail("", "", market.revision, 10**8, reserves, modes, market.sentinel_down, NOW)
-
-
-def positions_of(accounts: list[ref.Account]) -> Positions:
-    names = [f"0x{i:040x}" for i in range(len(accounts))]
-    frame = pl.DataFrame(
-        {"row": range(len(accounts)), "position": names, "owner": names, "emode_category": [a.emode for a in accounts]},
-        schema={"row": pl.UInt32, "position": pl.String, "owner": pl.String, "emode_category": pl.Int64},
-    )
-    rows = []
-    for row, account in enumerate(accounts):
-        rows += [(row, str(i), i, COLLATERAL, scaled, 0, 0) for i, scaled in account.collateral.items()]
-        rows += [(row, str(i), i, DEBT, scaled, 0, 0) for i, scaled in account.debt.items()]
-        rows += [(row, str(i), i, STABLE_DEBT, *loan) for i, loan in account.stable.items()]
-    return Positions(frame, pl.DataFrame(rows, schema=STATE, orient="row"), pl.DataFrame(schema=dict(SKIPPED)))
+from tests.reference.convert import detail_of, positions_of
 
 
 def relieved(rng: random.Random, account: ref.Account, made: World) -> ref.Account | None:

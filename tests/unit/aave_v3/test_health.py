@@ -17,7 +17,7 @@ from scanner.protocols.aave_v3.valuation import HEALTH, health_of
 from scanner.risk.rules import Answers, Changes
 from tests.reference import aave_v3 as ref
 from tests.reference.aave_v3_random import NOW, world
-from tests.unit.aave_v3.test_seizures import detail_of, positions_of
+from tests.reference.convert import detail_of, positions_of
 
 REVISIONS = sorted(KNOWN_REVISIONS)
 AVERAGED, EXACT = [r for r in REVISIONS if r <= 8], [r for r in REVISIONS if r >= 9]

@@ -14,8 +14,8 @@ from scanner.protocols.aave_v3.valuation import health_of
 from scanner.risk.rules import Answers
 from scanner.units import RAY, mul_div_down, mul_div_half_up
 from tests.reference import aave_v3 as ref
+from tests.reference.convert import detail_of, positions_of
 from tests.unit.aave_v3.shared import recorded
-from tests.unit.aave_v3.test_seizures import detail_of, positions_of
 
 
 @pytest.mark.parametrize("revision", sorted(KNOWN_REVISIONS))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from scanner.protocols.aave_v3.positions import lens_of
 from scanner.protocols.aave_v3.records import OVERSIZE, encode_record, parse_records
 from tests.reference import aave_v3 as ref
-from tests.unit.aave_v3.test_seizures import detail_of
+from tests.reference.convert import detail_of
 
 
 def test_records_are_read_as_written() -> None:

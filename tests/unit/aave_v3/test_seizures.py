@@ -16,7 +16,8 @@ from scanner.protocols.aave_v3.valuation import valued
 from scanner.risk.rules import Answers
 from tests.reference import aave_v3 as ref
 from tests.reference.aave_v3_random import NOW, world
-from tests.unit.aave_v3.seizure_judge import assert_equal, detail_of, expected, health_of, opened, ours, positions_of
+from tests.reference.convert import detail_of, positions_of
+from tests.unit.aave_v3.seizure_judge import assert_equal, expected, health_of, opened, ours
 
 REVISIONS = range(1, 12)
 

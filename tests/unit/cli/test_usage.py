@@ -163,7 +163,7 @@ def test_the_progress_begins_with_the_host_alone(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(commands.Progress, "stage", lambda _, name, total=None: stages.append(name))
     run(["scan", "--rpc-url", "http://me:secret@127.0.0.1:9/key", "-q"])
 
-    assert stages == ["connecting to 127.0.0.1"]
+    assert stages == ["connecting to 127.0.0.1:9"]
 
 
 def test_the_demo_can_be_quiet(capfd: Capture) -> None:
