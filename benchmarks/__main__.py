@@ -5,21 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from cchecksum import to_checksum_address
 
 from benchmarks import ours
 from benchmarks.bare import captured, replay
+from benchmarks.latency import measure_latency
 from benchmarks.local_market import LocalMarket, local_market
+from benchmarks.log_discovery import measure_logs
+from benchmarks.memory import measure_memory
 from benchmarks.peers import Account, Peer, peers
-from benchmarks.report import MarketFigures, PeerFigures, misses, table
-from benchmarks.synthetic import Arithmetic, measure
+from benchmarks.report import Figures, MarketFigures, PeerFigures, misses, table
+from benchmarks.startup import measure_startup
+from benchmarks.synthetic import measure
 from benchmarks.timing import Times, timed
 
 _SYNTHETIC = 200_000
 _PEER_RUNS = 3
+_PARTS = ("scan", "arithmetic", "latency", "logs", "memory", "startup")
 
 
 def say(message: str) -> None:
@@ -33,30 +38,53 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=7, help="runs of our scan and of the bare requests")
     parser.add_argument("--synthetic", type=int, default=_SYNTHETIC, help="accounts of the arithmetic; 0 for none")
     parser.add_argument("--no-peers", action="store_true", help="leave web3.py out")
+    parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS, help="parts to run; default all of them")
     return parser.parse_args()
 
 
 def main() -> int:
     """Run the measurements, print the tables, name what missed its target."""
     chosen = _arguments()
-    markets: list[MarketFigures] = []
-    arithmetic: Arithmetic | None = None
-    for size in chosen.sizes:
+    figures = Figures()
+    if "startup" in chosen.only:
+        figures.startup = measure_startup()
+    if "logs" in chosen.only:
+        figures.logs = measure_logs(chosen.runs, say)
+    for size, parts in _markets(chosen.sizes, chosen.only).items():
         say(f"making a market with {size:,} borrowers")
         with tempfile.TemporaryDirectory() as folder, local_market(size, say) as market:
-            index = Path(folder) / "index.sqlite"
-            markets.append(_measured(market, index, chosen.runs, with_peers=not chosen.no_peers))
-            if arithmetic is None and chosen.synthetic:
-                say(f"computing {chosen.synthetic:,} accounts")
-                read = ours.read(market, index)
-                arithmetic = measure(read, ours.scan(market, index, "points").selected_factor, chosen.synthetic, 5)
-    print(table(markets, arithmetic))
-    missed = misses(markets, arithmetic)
+            _measure(figures, parts, market, size, Path(folder) / "index.sqlite", chosen)
+    print(table(figures))
+    missed = misses(figures)
     for line in missed:
         print(f"MISSED {line}")
     if not missed:
         print("every target is met")
     return 1 if missed else 0
+
+
+def _markets(sizes: Sequence[int], only: Sequence[str]) -> dict[int, set[str]]:
+    """Say what is measured on a market of each size; one on which nothing is measured is not made."""
+    first, last = sizes[0], sizes[-1]
+    where = {"scan": sizes, "arithmetic": [first], "latency": [first], "memory": [last]}
+    found = {size: {part for part in only if size in where.get(part, ())} for size in sizes}
+    return {size: parts for size, parts in found.items() if parts}
+
+
+def _measure(
+    figures: Figures, parts: Container[str], market: LocalMarket, size: int, index: Path, chosen: argparse.Namespace
+) -> None:
+    if "scan" in parts:
+        figures.markets.append(_measured(market, index, chosen.runs, with_peers=not chosen.no_peers))
+    if "arithmetic" in parts and chosen.synthetic:
+        say(f"computing {chosen.synthetic:,} accounts")
+        read = ours.read(market, index)
+        factor = ours.scan(market, index, "points").selected_factor
+        figures.arithmetic = measure(read, factor, chosen.synthetic, 5)
+    if "memory" in parts:
+        figures.memory = measure_memory(market, size, say)
+    if "latency" in parts:  # last: it changes the node's gas limit
+        figures.latency = measure_latency(market, index, chosen.runs, say)
 
 
 def _measured(market: LocalMarket, index: Path, runs: int, *, with_peers: bool) -> MarketFigures:

@@ -12,13 +12,14 @@ from benchmarks.bands import closed_bands
 from benchmarks.local_market import LocalMarket
 from benchmarks.peers import Account
 from scanner.options import ScanOptions
+from scanner.protocols.aave_v3.detail import AaveDetail, AaveReserve
 from scanner.protocols.interface import MarketRead
 from scanner.reading import read_market
 from scanner.results import ScanResult
 from scanner.sources import open_source
 from scanner.targets import resolve_targets
 
-__all__ = ["accounts", "read", "scan", "scan_to_bands"]
+__all__ = ["accounts", "read", "reserves", "scan", "scan_to_bands"]
 
 
 def scan(market: LocalMarket, index: Path, extent: Literal["points", "factor"]) -> ScanResult:
@@ -45,6 +46,13 @@ def read(market: LocalMarket, index: Path) -> MarketRead:
     with open_source(options.rpc_urls, chain=None, block=options.block, record=None, replay=None) as source:
         (target,) = resolve_targets(source.reader, options.markets, None, options.from_block)
         return read_market(source, target, options)
+
+
+def reserves(market: LocalMarket, index: Path) -> tuple[AaveReserve, ...]:
+    """Give the market's reserves, with the tokens that peers ask."""
+    detail = read(market, index).market.detail
+    assert isinstance(detail, AaveDetail)
+    return tuple(detail.reserves)
 
 
 def accounts(result: ScanResult) -> dict[str, Account]:

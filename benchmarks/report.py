@@ -6,16 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from benchmarks.latency import LatencyFigures
+from benchmarks.log_discovery import LogFigures
+from benchmarks.memory import MemoryFigures
 from benchmarks.synthetic import Arithmetic
 from benchmarks.timing import Times
 
-__all__ = ["MarketFigures", "PeerFigures", "misses", "table"]
+__all__ = ["Figures", "MarketFigures", "PeerFigures", "misses", "table"]
 
 LEAST_RATE: Final = 50_000
 LEAST_RATIO_TO_PEER: Final = 15.0
 MOST_RATIO_TO_BARE: Final = 1.3
 MOST_CLOSED: Final = 0.3
 MOST_TRIGGERS: Final = 4.0
+LEAST_RATIO_TO_PYTHON: Final = 10.0
+LEAST_RATIO_TO_VIEM: Final = 3.0
+MOST_RATIO_OF_LOGS: Final = 1.3
+MOST_MEMORY: Final = 10**9
+MOST_STARTUP: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,33 @@ class MarketFigures:
         return self.reading.median / self.bare.median
 
 
-def table(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> str:
+@dataclass
+class Figures:
+    """Everything measured; None for a part that was left out."""
+
+    markets: list[MarketFigures] = field(default_factory=list)
+    arithmetic: Arithmetic | None = None
+    latency: LatencyFigures | None = None
+    logs: LogFigures | None = None
+    memory: MemoryFigures | None = None
+    startup: Times | None = None
+
+
+def table(figures: Figures) -> str:
     """Draw the tables, in Markdown."""
+    lines = _markets(figures.markets)
+    if figures.arithmetic is not None:
+        lines += _arithmetic(figures.arithmetic)
+    if figures.latency is not None:
+        lines += _latency(figures.latency)
+    if figures.logs is not None:
+        lines += _logs(figures.logs)
+    if figures.memory is not None or figures.startup is not None:
+        lines += _resources(figures.memory, figures.startup)
+    return "\n".join(lines)
+
+
+def _markets(markets: Sequence[MarketFigures]) -> list[str]:
     lines: list[str] = []
     for market in markets:
         lines += [
@@ -89,23 +122,76 @@ def table(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> st
             f"{market.ratio_to_bare:.2f} times.",
             "",
         ]
-    if arithmetic is not None:
+    return lines
+
+
+def _arithmetic(arithmetic: Arithmetic) -> list[str]:
+    return [
+        f"### Arithmetic alone: {arithmetic.accounts:,} accounts, {arithmetic.legs:,} legs, no node",
+        "",
+        "| | accounts/s | wall |",
+        "|---|--:|---|",
+        _row("exact health, closed-form points and bands", arithmetic.closed, arithmetic.accounts),
+        _row(f"exact triggers ({arithmetic.solved:,} found)", arithmetic.triggers, arithmetic.accounts),
+        "",
+    ]
+
+
+def _latency(latency: LatencyFigures) -> list[str]:
+    lines = [
+        f"### {latency.accounts:,} accounts over a link of {latency.delay * 1000:.0f} ms",
+        "",
+        "| | wall | requests | times ours |",
+        "|---|---|--:|--:|",
+        f"| **liqbands: read, health, points, bands** | {latency.ours} | {latency.requests} | 1 |",
+    ]
+    lines += [
+        f"| {way.way}: {way.what} | {way.times} | {way.requests:,} | {latency.ratio(way):.1f} |" for way in latency.best
+    ]
+    lines += [
+        "",
+        "Settings tried, one run each: positions.",
+        "",
+        "| | accounts | wall | requests |",
+        "|---|--:|---|--:|",
+    ]
+    lines += [
+        f"| {way.way} | {way.accounts:,} | "
+        + (f"{way.seconds:.3f} s | {way.requests:,} |" if way.times else f"fails: {way.problem[:80]} | |")
+        for way in latency.tried
+    ]
+    return [*lines, ""]
+
+
+def _logs(logs: LogFigures) -> list[str]:
+    return [
+        f"### {logs.logs:,} logs of {logs.blocks:,} blocks, at most {logs.widest} in one request, "
+        f"over a link of {logs.delay * 1000:.0f} ms",
+        "",
+        f"{logs.times}: {logs.ratio:.2f} times {logs.least:.2f} s, which is {logs.least_requests} requests of "
+        f"{logs.delay * 1000:.0f} ms, {logs.concurrency} at once. {logs.requests} requests, {logs.refused} of them "
+        "refused as too wide.",
+        "",
+    ]
+
+
+def _resources(memory: MemoryFigures | None, startup: Times | None) -> list[str]:
+    lines = ["### Memory and start", "", "| | |", "|---|---|"]
+    if memory is not None:
         lines += [
-            f"### Arithmetic alone: {arithmetic.accounts:,} accounts, {arithmetic.legs:,} legs, no node",
-            "",
-            "| | accounts/s | wall |",
-            "|---|--:|---|",
-            _row("exact health, closed-form points and bands", arithmetic.closed, arithmetic.accounts),
-            _row(f"exact triggers ({arithmetic.solved:,} found)", arithmetic.triggers, arithmetic.accounts),
-            "",
+            f"| `liqbands {name}`, {memory.accounts:,} borrowers: memory at most | {peak / 1e6:,.0f} MB |"
+            for name, peak in memory.peaks.items()
         ]
-    return "\n".join(lines)
+    if startup is not None:
+        lines.append(f"| `liqbands --help` | {startup} |")
+    return [*lines, ""]
 
 
-def misses(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> list[str]:
+def misses(figures: Figures) -> list[str]:
     """Name the targets that were missed."""
+    arithmetic, latency, logs = figures.arithmetic, figures.latency, figures.logs
     found = []
-    for market in markets:
+    for market in figures.markets:
         name, rate = f"{market.accounts:,} accounts", market.ours.rate(market.accounts)
         if rate < LEAST_RATE:
             found.append(f"{name}: {rate:,.0f} accounts/s, the target is {LEAST_RATE:,}")
@@ -125,6 +211,26 @@ def misses(markets: Sequence[MarketFigures], arithmetic: Arithmetic | None) -> l
                 found.append(
                     f"{arithmetic.accounts:,} accounts: {what} in {times.median:.2f} s, the target is {most:g}"
                 )
+    if latency is not None:
+        for python, least in ((True, LEAST_RATIO_TO_PYTHON), (False, LEAST_RATIO_TO_VIEM)):
+            way = latency.fastest("positions", python=python)
+            if latency.ratio(way) < least:
+                found.append(
+                    f"{latency.accounts:,} accounts over the slow link: {latency.ratio(way):.1f} times {way.way.peer}, "
+                    f"the target is {least:g}"
+                )
+    if logs is not None and logs.ratio > MOST_RATIO_OF_LOGS:
+        found.append(
+            f"{logs.logs:,} logs: {logs.ratio:.2f} times what the requests take, the target is {MOST_RATIO_OF_LOGS:g}"
+        )
+    if figures.memory is not None:
+        found += [
+            f"liqbands {name}: {peak / 1e6:,.0f} MB, the target is {MOST_MEMORY / 1e6:,.0f}"
+            for name, peak in figures.memory.peaks.items()
+            if peak >= MOST_MEMORY
+        ]
+    if figures.startup is not None and figures.startup.median > MOST_STARTUP:
+        found.append(f"liqbands --help: {figures.startup.median:.2f} s, the target is {MOST_STARTUP:g}")
     return found
 
 
