@@ -105,6 +105,8 @@ class Answers:
         # "Reverted 0x…" is the only word of some nodes for a revert
         plain = data is None or (returned and not str(data).startswith("Reverted"))
         kind = classify(message if plain else f"{message} {str(data)[:1_000]}", code, http.status)
+        if returned and method == "eth_call" and kind in (Kind.SERVER, Kind.OTHER):
+            kind = Kind.REVERTED  # what a contract returned is its answer, however the node words it
         wait = http.retry_after
         if wait is None and kind is not Kind.REVERTED:
             wait = _backoff(data)

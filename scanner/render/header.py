@@ -57,7 +57,8 @@ class Header(Drawing):
         old = age(self.now - snapshot.block_timestamp)
         if snapshot.source == "recording":
             return [*chunks, (" recorded block ", ink.badge("warn"))]
-        return [*chunks, (old, ink.dim)]
+        agreed = [(f"{snapshot.quorum} endpoints agree", ink.role("good"))] if snapshot.quorum > 1 else []
+        return [*chunks, (old, ink.dim), *agreed]
 
     def _market(self, market: MarketSummary, ink: Ink) -> list[Chunk]:
         chunks = []

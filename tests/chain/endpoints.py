@@ -15,7 +15,8 @@ from urllib.request import urlopen
 
 from scanner import ScanOptions
 from scanner.chain.options import Options
-from scanner.chain.spec import EndpointSpec, host_of
+from scanner.chain.redact import host_of
+from scanner.chain.spec import EndpointSpec
 from scanner.devchain import DevMarket
 from scanner.errors import EndpointQuarantined
 from scanner.pipeline import scan_source

@@ -19,7 +19,6 @@ from scanner.chain.recording import Recording, load
 from scanner.config import child_environment
 from scanner.devchain import Anvil, DevMarket
 from scanner.devchain.toolchain import Toolchain
-from scanner.errors import ConfigError
 from scanner.export.documents import accounts_json, scan_json
 from scanner.export.tables import accounts_csv, bands_csv
 from scanner.render.heatmap import Heatmap
@@ -137,16 +136,6 @@ def test_an_endpoint_that_answers_html(dev36: DevMarket, tmp_path: Path, capfd: 
     assert ("not JSON-RPC" if status == 200 else "HTTP status 404") in outcome.err
     for secret in ("s3cret", "pa55word"):
         assert secret not in outcome.err
-
-
-def test_several_endpoints_are_refused(dev36: DevMarket, capfd: Capture) -> None:
-    urls = [dev36.anvil.url, "http://127.0.0.1:9"]
-    with pytest.raises(ConfigError, match="2 RPC URLs were given"):
-        scanner.scan(rpc_urls=urls, markets=[dev36.root])
-    outcome = invoke(capfd, "scan", "--rpc-url", urls[0], "--rpc-url", urls[1], "--market", dev36.root)
-
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "this version reads from one" in outcome.err
 
 
 @pytest.mark.parametrize(

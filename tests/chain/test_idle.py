@@ -85,7 +85,10 @@ def test_an_index_is_not_trusted_by_a_node_that_lags(small: DevMarket, rollback:
         ((anchor,),) = db.execute("SELECT value FROM meta WHERE key = 'anchor_number'")
 
     def lag(request: Request) -> Say | None:
-        unknown = request["method"] == "eth_getBlockByNumber" and request["params"][0] == hex(int(anchor))
+        unknown = request["method"] == "eth_getBlockByNumber" and request["params"][0] in (
+            hex(int(anchor)),
+            "finalized",
+        )
         return Say({"jsonrpc": "2.0", "id": 1, "result": None}) if unknown else None
 
     with proxy(market.anvil.url, lag) as url:

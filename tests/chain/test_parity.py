@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 
 import scanner
-from scanner.devchain import Anvil, DevMarket, act
-from scanner.devchain.toolchain import Toolchain
+from scanner.devchain import DevMarket, act
 from scanner.results import ScanResult
 from tests.chain.conftest import BORROWERS, Rollback
-from tests.chain.peers import MULTICALL3, Data, Peer, multicall3_code, options_of, small_market
-from tests.chain.proxy import Request, Rule, Say, proxy, refuse
+from tests.chain.peers import Data, Peer, options_of
 
 pytestmark = pytest.mark.chain
 
@@ -23,9 +19,8 @@ EDGES = {"0", "63", "64", "65", "127"}
 FACTOR = "LINK"  # few accounts to solve: triggers are no matter here
 
 
-def scan(market: DevMarket, folder: Path, url: str | None = None, record: Path | None = None) -> ScanResult:
-    options = options_of(market, folder / "index.sqlite", url, extent="factor", factor=FACTOR, record=record)
-    return scanner.scan(options)
+def scan(market: DevMarket, folder: Path) -> ScanResult:
+    return scanner.scan(options_of(market, folder / "index.sqlite", extent="factor", factor=FACTOR))
 
 
 def differences(result: ScanResult, truth: dict[str, Data | None]) -> list[str]:
@@ -101,76 +96,3 @@ def test_reserve_ids_at_the_edges_of_the_bitmap(market128: DevMarket, tmp_path: 
         assert set(found["reserve"]) >= EDGES
         assert found.filter(pl.col("reserve").is_in(list(EDGES)))["position"].n_unique() > 20
     assert set(result.frames["reserves"]["reserve"]) == {str(id_) for id_ in range(128)}
-
-
-# -- endpoints that take no state overrides ---------------------------------------------------------------------------
-
-
-def no_overrides(request: Request) -> Say | None:
-    refused = request["method"] == "eth_call" and len(request["params"]) > 2
-    return refuse("too many arguments, want at most 2", -32602) if refused else None
-
-
-def ignore_overrides(request: Request) -> Say | None:
-    del request["params"][2:]
-    return None
-
-
-class Counting:
-    """A rule that counts requests by method."""
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self.calls = 0
-
-    def __call__(self, request: Request) -> Say | None:
-        self.calls += request["method"] == "eth_call"
-        return self.rule(request)
-
-
-def assert_same_accounts(one: ScanResult, other: ScanResult) -> None:
-    for name in ("accounts", "legs", "reserves", "skipped"):
-        assert_frame_equal(one.frames[name], other.frames[name], check_exact=True)
-    assert one.markets[0].completeness == other.markets[0].completeness
-
-
-def test_multicall3_gives_what_the_lens_gives(market: DevMarket, rollback: Rollback, tmp_path: Path) -> None:
-    rollback(market)
-    market.anvil.rpc("anvil_setCode", MULTICALL3, multicall3_code(market.toolchain))
-    market.anvil.rpc("anvil_mine", "0x1")
-    by_lens = scan(market, tmp_path)
-    count = Counting(no_overrides)
-    with proxy(market.anvil.url, count) as url:
-        plain = scan(market, tmp_path, url)
-
-    assert_same_accounts(by_lens, plain)
-    assert by_lens.frames["accounts"].height > 1_500
-    assert count.calls < by_lens.frames["accounts"].height / 2
-    assert (by_lens.snapshot.reading, plain.snapshot.reading) == ("lens", "calls")
-
-
-@pytest.fixture(scope="module", params=["3.6", "3.0"])
-def small(request: pytest.FixtureRequest, toolchain: Toolchain) -> Iterator[DevMarket]:
-    with Anvil(toolchain.anvil) as anvil:
-        yield small_market(anvil, toolchain, request.param, 60)
-
-
-def test_calls_one_by_one_give_what_the_lens_gives(small: DevMarket, tmp_path: Path) -> None:
-    assert small.anvil.rpc("eth_getCode", MULTICALL3, "latest") == "0x"
-    file = tmp_path / "plain.rec"
-    by_lens = scan(small, tmp_path)
-    with proxy(small.anvil.url, no_overrides) as url:
-        plain = scan(small, tmp_path, url, record=file)
-    replayed = scanner.scan(replay=file, verify="none", extent="factor", factor=FACTOR)
-
-    assert_same_accounts(by_lens, plain)
-    assert_same_accounts(plain, replayed)
-    assert by_lens.frames["accounts"].height > 40
-    assert plain.snapshot.complete
-    assert (plain.snapshot.reading, replayed.snapshot.reading) == ("calls", "calls")
-
-
-@pytest.mark.parametrize("small", ["3.6"], indirect=True)
-def test_overrides_that_are_silently_ignored_are_noticed(small: DevMarket, tmp_path: Path) -> None:
-    with proxy(small.anvil.url, ignore_overrides) as url:
-        assert_same_accounts(scan(small, tmp_path), scan(small, tmp_path, url))
