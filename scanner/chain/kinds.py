@@ -75,7 +75,15 @@ TRANSIENT: Final = frozenset(
 """Kinds that may go away when the same request is sent again. An unknown block may be a node that lags."""
 
 SHRINKABLE: Final = frozenset(
-    {Kind.REVERTED, Kind.OUT_OF_GAS, Kind.PAYLOAD_TOO_LARGE, Kind.TOO_MANY_RESULTS, Kind.TIMEOUT, Kind.DISCONNECTED},
+    {
+        Kind.REVERTED,
+        Kind.OUT_OF_GAS,
+        Kind.GAS_REFUSED,
+        Kind.PAYLOAD_TOO_LARGE,
+        Kind.TOO_MANY_RESULTS,
+        Kind.TIMEOUT,
+        Kind.DISCONNECTED,
+    },
 )
 """Kinds that a smaller request may not meet. A lens that reverts may have run out of gas in an inner call."""
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
+from typing import Final, cast
 
 import msgspec
 
+from scanner.chain.blocks import block_question, read_block
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import SHRINKABLE, Kind, RpcFailure, suggested_width
-from scanner.chain.interface import Log, LogQuery
+from scanner.chain.interface import Block, Log, LogQuery
+from scanner.chain.lag import await_block
 from scanner.chain.options import Options
 from scanner.chain.sizing import RangeSize, Span, Spans
 from scanner.chain.sweep import sweep
-from scanner.errors import DecodeError, RpcError
+from scanner.errors import BlockUndone, DecodeError, RpcError
 
 __all__ = ["read_logs"]
+
+_SETTLED: Final = 64  # blocks behind the pinned one that every node of an endpoint is taken to have
 
 
 class _RawLog(msgspec.Struct, rename="camel"):
@@ -30,9 +36,11 @@ _decoder = msgspec.json.Decoder(list[_RawLog])
 
 
 class _LogWork:
-    def __init__(self, endpoint: Endpoint, query: LogQuery, options: Options) -> None:
+    def __init__(self, endpoint: Endpoint, query: LogQuery, options: Options, pinned: Block) -> None:
         self._endpoint = endpoint
         self._query = query
+        self._options = options
+        self._pinned = pinned
         self._spans = Spans(max(query.last_block - query.first_block + 1, 0))
         learned = endpoint.learned
         self._size = RangeSize(
@@ -62,15 +70,46 @@ class _LogWork:
         return sorted(logs, key=lambda log: (log.block_number, log.log_index))
 
     async def _logs(self, addresses: Sequence[str], first: int, count: int) -> list[Log]:
-        filters = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(first + count - 1)}
+        filters: dict[str, object] = {
+            "address": list(addresses),
+            "fromBlock": hex(first),
+            "toBlock": hex(first + count - 1),
+        }
         topics = {"topics": [list(self._query.topics)]} if self._query.topics else {}
-        result = await self._endpoint.request("eth_getLogs", [filters | topics], shrinkable=count > 1)
+        if first + count - 1 > self._pinned.number - _SETTLED:
+            result = await self._at_the_tip(filters | topics)
+        else:
+            result = await self._endpoint.request("eth_getLogs", [filters | topics], shrinkable=count > 1)
         try:
             logs = [_log(raw) for raw in _decoder.decode(result)]
         except (msgspec.MsgspecError, ValueError) as error:
             raise self._endpoint.malformed("eth_getLogs", result) from error
         self._check(logs, first, first + count - 1)
         return logs
+
+    async def _at_the_tip(self, filters: dict[str, object]) -> msgspec.Raw:
+        """Ask for logs together with the pinned block: a node that has not come so far gives none, without a word.
+
+        Behind one URL are nodes of different heights, and what is asked together is answered by one of them as a rule.
+        """
+        loop, limits = asyncio.get_running_loop(), self._options
+        deadline = loop.time() + 2 * limits.lag_patience
+        question = block_question(self._pinned.number)
+        while True:
+            logs, header = await self._endpoint.batch([("eth_getLogs", [filters]), question])
+            for outcome in (logs, header):
+                if isinstance(outcome, RpcFailure):
+                    raise outcome
+            block = read_block(self._endpoint, question[0], cast("msgspec.Raw", header))
+            if block is not None and block.hash == self._pinned.hash:
+                return cast("msgspec.Raw", logs)
+            if loop.time() >= deadline:
+                raise BlockUndone(
+                    f"{self._endpoint.host}: the nodes behind the endpoint differ in height, and logs up to block "
+                    f"{self._pinned.number} cannot be had; use --block finalized or another endpoint"
+                )
+            await await_block(self._endpoint, self._pinned, limits, reading=True)
+            await asyncio.sleep(limits.lag_pause)
 
     def failed(self, job: Span, failure: RpcFailure) -> None:
         if failure.kind is Kind.TOO_MANY_ADDRESSES and (tried := self._tried[job.first]) > 1:
@@ -111,10 +150,13 @@ def _log(raw: _RawLog) -> Log:
 
 
 async def read_logs(
-    endpoint: Endpoint, query: LogQuery, options: Options
+    endpoint: Endpoint, query: LogQuery, options: Options, pinned: Block
 ) -> AsyncGenerator[tuple[int, list[Log]], None]:
-    """Give ``(last block covered, logs)`` in block order. Raises RpcError naming a block that cannot be read."""
-    work = _LogWork(endpoint, query, options)
+    """Give ``(last block covered, logs)`` in block order, from nodes that have the pinned block.
+
+    Raises RpcError naming a block that cannot be read, BlockUndone.
+    """
+    work = _LogWork(endpoint, query, options, pinned)
     waiting: dict[int, tuple[Span, list[Log]]] = {}
     covered = 0
     async for job, logs in sweep(work, options.concurrency):

@@ -112,7 +112,7 @@ class RpcReader:
         if not query.addresses:
             raise ValueError("a log query names at least one address")
         with self._told():
-            yield from self._thread.iterate(read_logs(self._endpoint, query, self._options))
+            yield from self._thread.iterate(read_logs(self._endpoint, query, self._options, self.block))
 
     def header(self) -> Answered:
         """Give the pinned block as the endpoint describes it, unproven."""

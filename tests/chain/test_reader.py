@@ -18,6 +18,7 @@ from scanner.devchain.anvil import Anvil
 from scanner.devchain.toolchain import Toolchain
 from scanner.errors import (
     BlockUnavailable,
+    BlockUndone,
     ChainError,
     ConfigError,
     OverridesRefused,
@@ -606,3 +607,45 @@ def test_a_recorded_block_replays_without_the_node(anvil: Anvil, probe: bytes, t
     with pytest.raises(RecordingError, match="record it again with"):
         replay.call([Call(ECHO, b"something else")])
     assert load(tmp_path / "0.rec").hosts == (f"127.0.0.1:{anvil.port}",)
+
+
+class Balancer:
+    """Answers as the nodes behind one URL do: some requests get to one that is ``behind`` and says no word of it."""
+
+    def __init__(self, head: int, behind: int, lagging: int) -> None:
+        self._last = head - behind
+        self._lagging = lagging
+        self.batches = 0
+
+        self._asked_of_it = 0  # requests of this batch that are left
+
+    def batch(self, requests: list[Request]) -> None:
+        if any(request["method"] == "eth_getLogs" for request in requests):
+            self.batches += 1
+            self._asked_of_it = len(requests) if self.batches <= self._lagging else 0
+
+    def __call__(self, request: Request) -> Say | None:
+        if not self._asked_of_it:
+            return None
+        self._asked_of_it -= 1
+        if request["method"] == "eth_getLogs":
+            request["params"][0]["toBlock"] = hex(min(int(request["params"][0]["toBlock"], 16), self._last))
+        if request["method"] == "eth_getBlockByNumber" and int(request["params"][0], 16) > self._last:
+            return Say({"jsonrpc": "2.0", "id": 1, "result": None})
+        return None
+
+
+def test_a_node_that_lags_and_gives_too_few_logs_is_asked_again(anvil: Anvil) -> None:
+    nodes = Balancer(40, 3, lagging=2)
+    quick = Options(lag_patience=0.2, lag_pause=0.01)
+    with proxy(anvil.url, nodes, nodes.batch) as url, open_reader(url, 40, options=quick) as reader:
+        assert logs_of(reader, 0, 40) == list(range(1, 41))
+    assert nodes.batches > 2
+
+
+def test_logs_of_a_node_that_never_catches_up_are_no_logs(anvil: Anvil) -> None:
+    nodes = Balancer(40, 3, lagging=10**9)
+    quick = Options(lag_patience=0.05, lag_pause=0.01)
+    with proxy(anvil.url, nodes, nodes.batch) as url, open_reader(url, 40, options=quick) as reader:
+        with pytest.raises(BlockUndone, match="differ in height"):
+            logs_of(reader, 0, 40)
