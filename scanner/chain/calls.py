@@ -96,7 +96,9 @@ class Caller:
             return False
 
     async def _sweep(self, work: _Singly) -> list[bytes | Reverted]:
-        async for job, outcomes in sweep(work, self._options.concurrency):
+        options = self._options
+        at_once = options.concurrency * (options.batch_http if type(work) is _Singly else 1)
+        async for job, outcomes in sweep(work, at_once):
             work.settle(job, outcomes)
         return work.answers()
 
@@ -119,7 +121,9 @@ class _Singly:
     async def ask(self, job: _Job) -> list[Outcome]:
         call = self._calls[job.indices[0]]
         try:
-            return [await self._pinned.call(call.to, call.data, self._overrides)]
+            if self._overrides:
+                return [await self._pinned.call(call.to, call.data, self._overrides)]
+            return [await self._pinned.call_among_others(call.to, call.data)]
         except RpcFailure as failure:
             if failure.kind is Kind.REVERTED:
                 return [Reverted(failure.data)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -55,6 +57,8 @@ class Endpoint:
         self._batcher = Batcher(self.learned, options.batch_http, self._post_batch, self._outcome, self._retry)
         self._ids = itertools.count(1)
         self._lag = Lag(options.lag_patience)
+        self._gathered: list[tuple[Request, asyncio.Future[Outcome]]] = []
+        self._sending: set[asyncio.Task[list[Outcome]]] = set()
         self.doubt: Callable[[], Awaitable[bool]] | None = None
         """Asked when a block is said to be unknown: whether to wait for it. May raise what it found out."""
         if log is not None:
@@ -87,6 +91,18 @@ class Endpoint:
         """
         return await self._batcher.ask(requests)
 
+    async def together(self, method: str, params: list[Any]) -> msgspec.Raw:
+        """Do as ``request`` does, in one HTTP request with what else is asked this moment. Raises RpcFailure."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Outcome] = loop.create_future()
+        self._gathered.append(((method, params), answer))
+        if len(self._gathered) == 1:
+            loop.call_soon(self._send_gathered)
+        outcome = await answer
+        if isinstance(outcome, RpcFailure):
+            raise outcome
+        return outcome
+
     async def text(self, method: str, params: list[Any]) -> str:
         """Give a result that is a string. Raises RpcFailure when it is something else."""
         result = await self.request(method, params)
@@ -103,6 +119,26 @@ class Endpoint:
         """Close the connections. What is asked from now on, by a thread that does not know it yet, fails at once."""
         self._wire.closed = True
         await self._provider.close()
+
+    def _send_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        size = self._options.batch_http
+        for piece in (gathered[at : at + size] for at in range(0, len(gathered), size)):
+            sending = asyncio.ensure_future(self.batch([request for request, _ in piece]))
+            self._sending.add(sending)  # the loop itself would not keep it
+            sending.add_done_callback(partial(self._hand_out, [answer for _, answer in piece]))
+
+    def _hand_out(self, answers: Sequence[asyncio.Future[Outcome]], sent: asyncio.Task[list[Outcome]]) -> None:
+        self._sending.discard(sent)
+        waiting = [(at, answer) for at, answer in enumerate(answers) if not answer.done()]
+        error = None if sent.cancelled() else sent.exception()
+        for at, answer in waiting:
+            if sent.cancelled():
+                answer.cancel()
+            elif error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(sent.result()[at])
 
     async def _outcome(self, request: Request, *, shrinkable: bool = False) -> Outcome:
         method, params = request

@@ -39,7 +39,7 @@ class WatchedCalls(PinnedCalls):
         self._settled = 0  # times that a doubt was settled: who asked before that need only ask again
         endpoint.doubt = self._confirm  # logs and proofs too are of blocks up to this one
 
-    async def _ask(self, message: dict[str, str], overrides: Overrides | None, shrinkable: bool) -> bytes:
+    async def _ask(self, message: dict[str, str], overrides: Overrides | None, shrinkable: bool | None) -> bytes:
         ask = super()._ask
         return await self._watch(lambda: ask(message, overrides, shrinkable))
 

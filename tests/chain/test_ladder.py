@@ -160,7 +160,6 @@ def test_each_way_reads_the_same_accounts(
         assert replayed.snapshot.reading == way
         assert without_snapshot(replayed) == documents[way]
     assert len(set(documents.values())) == 1
-    print(requests)
     assert requests["override"] <= requests["deployless"] < requests["multicall3"] < requests["single"]
     assert 2 * requests["multicall3"] < requests["single"]
 
@@ -180,6 +179,19 @@ def test_each_way_gives_the_same_outcomes(anvil: Anvil, way: Way) -> None:
         assert reader.call(CALLS) == ANSWERS
         assert reader.call(CALLS * 5) == ANSWERS * 5
         assert reader.way == way
+
+
+def test_single_calls_share_http_requests(anvil: Anvil) -> None:
+    sent: list[int] = []
+    with (
+        proxy(anvil.url, RULES["single"], lambda batch: sent.append(len(batch))) as url,
+        open_reader(url) as reader,
+    ):
+        opening = len(sent)
+        assert reader.call(CALLS * 20) == ANSWERS * 20
+        assert reader.way == "single"
+    assert max(sent) == Options().batch_http
+    assert len(sent) - opening <= 2 * len(CALLS) * 20 / Options().batch_http
 
 
 def test_gas_that_runs_out_unseen_inside_a_batch_changes_no_answer(anvil: Anvil) -> None:

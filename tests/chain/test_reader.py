@@ -646,6 +646,9 @@ def test_a_node_that_lags_and_gives_too_few_logs_is_asked_again(anvil: Anvil) ->
 def test_logs_of_a_node_that_never_catches_up_are_no_logs(anvil: Anvil) -> None:
     nodes = Balancer(40, 3, lagging=10**9)
     quick = Options(lag_patience=0.05, lag_pause=0.01)
-    with proxy(anvil.url, nodes, nodes.batch) as url, open_reader(url, 40, options=quick) as reader:
-        with pytest.raises(BlockUndone, match="differ in height"):
-            logs_of(reader, 0, 40)
+    with (
+        proxy(anvil.url, nodes, nodes.batch) as url,
+        open_reader(url, 40, options=quick) as reader,
+        pytest.raises(BlockUndone, match="differ in height"),
+    ):
+        logs_of(reader, 0, 40)
