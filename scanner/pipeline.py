@@ -15,7 +15,7 @@ from scanner import __version__
 from scanner.assess import assess, prepare, select_factor
 from scanner.combine import combine
 from scanner.config import data_dir
-from scanner.errors import BlockUndone, ConfigError, EndpointQuarantined, RecordingError, suggest
+from scanner.errors import BlockUndone, ConfigError, EndpointQuarantined, ProofMismatch, RecordingError, suggest
 from scanner.options import ScanOptions, parse_duration, parse_timestamp
 from scanner.protocols.interface import MarketRead
 from scanner.reading import Listener, Silence, read_market, remember_idle
@@ -67,7 +67,15 @@ def _prove(
     if source.replayed:
         raise ConfigError("a recording holds no proofs: --prove needs a node")
     hear.stage("proving against the state root")
-    return target.protocol.prove(source.direct, read.market, read.positions, read.totals, options.prove)
+    report = target.protocol.prove(source.direct, read.market, read.positions, read.totals, options.prove)
+    lacking = [total.symbol for total in read.totals if not total.complete]
+    if lacking and options.discover and not read.positions.skipped.height:
+        raise ProofMismatch(
+            f"{', '.join(source.reader.hosts)}: the state root proves debt of {', '.join(lacking)} that nobody who was "
+            "found has: logs were left out, now or when the index was filled, or an imported list lacks accounts. "
+            "Read them again, with another endpoint: liqbands index --rebuild"
+        )
+    return report
 
 
 @contextmanager

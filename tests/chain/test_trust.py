@@ -97,6 +97,15 @@ def test_a_balance_that_the_state_root_denies_ends_the_scan(small: DevMarket, co
     assert not outcome.out
 
 
+def test_a_log_left_out_ends_a_scan_that_is_to_be_proven(small: DevMarket, command: _Command) -> None:
+    with endpoints(small.anvil.url, Liar(small.anvil.url, Once(one_log_less))) as (liar,):
+        outcome = command("scan", "--verify", "none", "--prove", "sample", urls=[liar.url])
+    assert outcome.code == 3
+    assert liar.host in outcome.err
+    assert "logs were left out" in outcome.err
+    assert not outcome.out
+
+
 def test_a_recording_cannot_be_proven(command: _Command, capfd: pytest.CaptureFixture[str]) -> None:
     outcome = invoke(capfd, "demo", "--prove", "all")
     assert outcome.code == 2
