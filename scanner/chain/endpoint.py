@@ -123,8 +123,8 @@ class Endpoint:
     def _send_gathered(self) -> None:
         gathered, self._gathered = self._gathered, []
         size = self._options.batch_http
-        for piece in (gathered[at : at + size] for at in range(0, len(gathered), size)):
-            sending = asyncio.ensure_future(self.batch([request for request, _ in piece]))
+        pieces = [gathered[at : at + size] for at in range(0, len(gathered), size)]
+        for piece, sending in [(p, asyncio.ensure_future(self.batch([request for request, _ in p]))) for p in pieces]:
             self._sending.add(sending)  # the loop itself would not keep it
             sending.add_done_callback(partial(self._hand_out, [answer for _, answer in piece]))
 
