@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from scanner.chain.failures import RpcFailure
 from scanner.chain.interface import Reader
 from scanner.chain.kinds import Kind
-from scanner.chain.provable import Answered, SlotsAnswered, Wanted
+from scanner.chain.provable import Provable
 from scanner.chain.spec import EndpointSpec, Role
 from scanner.errors import BlockUnavailable, BlockUndone, ChainError, OverridesRefused, RpcError
 
@@ -20,17 +20,13 @@ _FOR_ALL: Final = frozenset({Kind.UNREACHABLE, Kind.RATE_LIMITED, Kind.BLOCK_UNK
 """Failures that say nothing of the work: whoever has one is asked last for any."""
 
 
-class PinnedReader(Reader, Protocol):
+class PinnedReader(Reader, Provable, Protocol):
     """A reader of one endpoint, as ``RpcReader`` is."""
 
     @property
     def by_hash(self) -> bool:
         """Whether the block is named by its hash in every call, so that no other one can answer."""
         ...
-
-    def header(self) -> Answered: ...
-
-    def proofs(self, wanted: Wanted) -> Iterator[SlotsAnswered]: ...
 
     def finish(self) -> None: ...
 
@@ -104,7 +100,8 @@ class Members:
         """Close the connections of everybody who is or was in use."""
         with self._guard:
             self._closed = True
-        for member in [*self._members, *self._removed]:
+            everybody = [*self._members, *self._removed]
+        for member in everybody:
             member.reader.close()
 
     def work(self, role: Role) -> Work:

@@ -151,16 +151,16 @@ class PoolReader:
         reorganised away, ChainError when nobody can tell.
         """
         failures: list[tuple[str, ChainError]] = []
-        proven = 0
+        confirmed = 0
         for member in sorted(self._members.all(), key=lambda one: not one.served):
             numbered = member.served and not member.reader.by_hash
-            if proven >= self._proofs_needed and not numbered:
+            if confirmed >= self._confirmations and not numbered:
                 continue
             try:
                 member.reader.finish()
-                proven += 1
+                confirmed += 1
             except ChainError as error:
-                if isinstance(error, BlockUndone) and (numbered or self._proofs_needed == 1):
+                if isinstance(error, BlockUndone) and (numbered or self._confirmations == 1):
                     raise
                 if numbered and not self._final():
                     raise ChainError(
@@ -168,10 +168,10 @@ class PoolReader:
                         f"same as before: {reason_of(member.host, error)}; run it again, or use --block finalized"
                     ) from error
                 failures.append((member.host, error))
-        if proven < self._proofs_needed:
+        if confirmed < self._confirmations:
             raise all_failed(failures)
 
-    _proofs_needed = 1  # endpoints that have to say that the block is still there
+    _confirmations = 1  # endpoints that have to say that the block is still there
 
     def close(self) -> None:
         """Close the connections to all endpoints."""

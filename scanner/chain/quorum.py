@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,8 @@ class QuorumReader(PoolReader):
         self._quorum = quorum
         self._share = share
         self._agreement = Agreement(members, quorum)
-        self._proofs_needed = quorum
+        self._confirmations = quorum
+        self._counting = threading.Lock()
         self._items = 0
         self._compared = 0
 
@@ -117,8 +119,9 @@ class QuorumReader(PoolReader):
         """Hold some items against what others answer, those of each endpoint that answered on their own."""
         count = len(items) if self._share >= 1 else min(len(items), max(_LEAST, math.ceil(self._share * len(items))))
         drawn = set(secrets.SystemRandom().sample(range(len(items)), count))
-        self._items += len(items)
-        self._compared += count
+        with self._counting:
+            self._items += len(items)
+            self._compared += count
         for member in dict.fromkeys(member for member, _ in answered):
             chunks = [chunk for by, chunk in answered if by is member]
             mine = [at for chunk in chunks for at in range(chunk.first, chunk.first + chunk.count) if at in drawn]

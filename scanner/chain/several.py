@@ -43,6 +43,7 @@ class Opener(Protocol):
 
 
 _KEPT: Final = 128  # blocks whose state a node keeps without being an archive
+_RECENT: Final = ("latest", "safe", "finalized")
 
 
 def open_several(
@@ -196,4 +197,4 @@ def _compare_hashes(
 def _is_old(block: int | str) -> bool:
     """Tell whether a block may be older than what a node keeps that is no archive: one asked for by name may be."""
     wanted = block_parameter(block)
-    return not wanted.startswith(("l", "s", "f")) if isinstance(wanted, str) else not -_KEPT < wanted < 0
+    return wanted not in _RECENT if isinstance(wanted, str) else not -_KEPT < wanted < 0

@@ -14,7 +14,17 @@ from scanner.chain.learned import Learned
 from scanner.chain.options import Options
 from scanner.chain.pinning import NOBODY, PROBE
 
-__all__ = ["UNCAPPED", "Trait", "Value", "refusal", "sound_archive", "sound_batch", "sound_body", "sound_logs"]
+__all__ = [
+    "UNCAPPED",
+    "Trait",
+    "Value",
+    "attempt",
+    "refusal",
+    "sound_archive",
+    "sound_batch",
+    "sound_body",
+    "sound_logs",
+]
 
 UNCAPPED: Final = "no cap was met"
 """The note of a limit that is only how far was tried."""
@@ -71,7 +81,7 @@ async def sound_body(endpoint: Endpoint, pin: object) -> Trait:
     note = ""
     for size in _BODIES:
         data = "0x" + "00" * ((size - 400) // 2)
-        answer = await _ask(endpoint, "eth_call", [{"to": PROBE, "data": data}, pin])
+        answer = await attempt(endpoint, "eth_call", [{"to": PROBE, "data": data}, pin])
         # that the gas does not pay for so many bytes is not what is asked here
         if not isinstance(answer, RpcFailure) or answer.kind in (Kind.OUT_OF_GAS, Kind.REVERTED):
             endpoint.learned.request_bytes = size if note else None
@@ -89,7 +99,7 @@ async def sound_logs(endpoint: Endpoint, head: int) -> tuple[Trait, Trait]:
     while ranges:
         width = ranges.pop(0)
         asked = {"address": PROBE, "fromBlock": hex(head - width + 1), "toBlock": hex(head)}
-        answer = await _ask(endpoint, "eth_getLogs", [asked])
+        answer = await attempt(endpoint, "eth_getLogs", [asked])
         if not isinstance(answer, RpcFailure):
             endpoint.learned.log_blocks = width if note else None
             return Trait(width, note or UNCAPPED), results
@@ -128,11 +138,12 @@ async def sound_archive(endpoint: Endpoint, head: int) -> Trait:
 
 
 async def _state(endpoint: Endpoint, number: int) -> RpcFailure | None:
-    answer = await _ask(endpoint, "eth_getBalance", [NOBODY, hex(number)])
+    answer = await attempt(endpoint, "eth_getBalance", [NOBODY, hex(number)])
     return answer if isinstance(answer, RpcFailure) else None
 
 
-async def _ask(endpoint: Endpoint, method: str, params: list[Any]) -> msgspec.Raw | RpcFailure:
+async def attempt(endpoint: Endpoint, method: str, params: list[Any]) -> msgspec.Raw | RpcFailure:
+    """Ask for something that may be refused: give the refusal as a value."""
     try:
         return await endpoint.request(method, params)
     except RpcFailure as failure:

@@ -17,11 +17,21 @@ from scanner.chain.interface import Block
 from scanner.chain.learned import Learned
 from scanner.chain.options import Options
 from scanner.chain.pinning import NOBODY, REFUSALS, pin_by_hash, probe_deployless, probe_override
-from scanner.chain.soundings import UNCAPPED, Trait, Value, refusal, sound_archive, sound_batch, sound_body, sound_logs
+from scanner.chain.soundings import (
+    UNCAPPED,
+    Trait,
+    Value,
+    attempt,
+    refusal,
+    sound_archive,
+    sound_batch,
+    sound_body,
+    sound_logs,
+)
 from scanner.chain.spec import EndpointSpec
 from scanner.chain.transport import loop_thread
 
-__all__ = ["DOCTOR", "NAMES", "Trait", "Traits", "probe"]
+__all__ = ["DOCTOR", "NAMES", "Traits", "probe"]
 
 NAMES: Final = (
     "chain_id",
@@ -128,10 +138,7 @@ class _Probing:
         await self._offered("simulate", "eth_simulateV1", [{"blockStateCalls": [{"calls": []}]}, self._pin])
 
     async def _ask(self, method: str, params: list[Any]) -> msgspec.Raw | RpcFailure:
-        try:
-            return await self._endpoint.request(method, params)
-        except RpcFailure as failure:
-            return failure
+        return await attempt(self._endpoint, method, params)
 
     async def _block(self, block: int | str) -> Block | RpcFailure | None:
         try:
@@ -183,8 +190,7 @@ class _Probing:
         if isinstance(answer, RpcFailure):
             self.found["syncing"] = Trait(None, str(answer))
             return
-        state = msgspec.json.decode(answer)
-        self.found["syncing"] = Trait(state is not False and state is not None)
+        self.found["syncing"] = Trait(bytes(answer).strip() not in (b"false", b"null"))
 
     async def _tag(self, tag: str) -> None:
         block = await self._block(tag)

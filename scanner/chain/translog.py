@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -46,11 +47,12 @@ class Attempt(msgspec.Struct, omit_defaults=True):
 class TransportLog:
     """A new file, readable by its owner only, with one line for each attempt. It never fails a scan.
 
-    Shared by the endpoints of a run; a line is one write. Raises ConfigError when the file cannot be made.
+    Shared by the endpoints of a run, in any thread; a line is one write. Raises ConfigError when it cannot be made.
     """
 
     def __init__(self, path: Path | str) -> None:
         self._started = time.monotonic()
+        self._guard = threading.RLock()  # a number of a file that is closed may be another file's a moment later
         self._fd: int | None = None
         reason = ""
         try:
@@ -94,20 +96,23 @@ class TransportLog:
 
     def close(self) -> None:
         """Close the file."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        with self._guard:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
 
     def _write(self, line: object) -> None:
-        if self._fd is None:
-            return
-        try:
-            os.write(self._fd, msgspec.json.encode(line) + b"\n")
-        except OSError as error:
-            _log.warning(
-                "the transport log %s ends here: %s; the scan goes on", self._path, error.strerror or "write failed"
-            )
-            self.close()
+        text = msgspec.json.encode(line) + b"\n"
+        with self._guard:
+            if self._fd is None:
+                return
+            try:
+                os.write(self._fd, text)
+            except OSError as error:
+                _log.warning(
+                    "the transport log %s ends here: %s; the scan goes on", self._path, error.strerror or "write failed"
+                )
+                self.close()
 
 
 def _tool_version() -> str:
