@@ -22,6 +22,7 @@ __all__ = [
     "is_gas_proof",
     "pack",
     "pack_multicall3",
+    "time_call",
     "unpack",
     "unpack_multicall3",
 ]
@@ -37,6 +38,9 @@ _PAIRING: Final = "0x" + "08".rjust(40, "0")
 _PAIRING_GAS: Final = 45_000  # EIP-1108
 _PAIR_GAS: Final = 34_000
 _PAIR_BYTES: Final = 192
+
+_WORD: Final = 32
+_TIME: Final = bytes.fromhex("0f28c97d")  # getCurrentBlockTimestamp() of Multicall3
 
 Outcome = bytes | Reverted | None
 """None: nothing certain is known, ask this call alone."""
@@ -58,10 +62,14 @@ def pack(calls: Sequence[Call]) -> bytes:
 def unpack(answer: bytes, count: int) -> list[Outcome]:
     """Read the aggregator's answer to ``count`` calls: the outcomes of the first ones, at least one.
 
+    The word behind them, which has the block's time in its upper half, is for ``Ladder.run`` to check.
+
     Raises DecodeError when the answer has another shape.
     """
     outcomes: list[Outcome] = []
-    position, end = 0, len(answer)
+    position, end = 0, len(answer) - _WORD
+    if end < 0 or any(answer[end : end + 8]) or any(answer[end + 16 :]):
+        raise DecodeError(f"aggregated answer of {len(answer)} bytes does not end in a time")
     while position < end and len(outcomes) < count:
         start = position + 5
         position = start + int.from_bytes(answer[position + 1 : start], "big")
@@ -85,6 +93,11 @@ def unpack(answer: bytes, count: int) -> list[Outcome]:
 def pack_multicall3(calls: Sequence[Call]) -> bytes:
     """Write calls as ``aggregate3((address,bool,bytes)[])`` that lets every call fail."""
     return _AGGREGATE3 + encode(["(address,bool,bytes)[]"], [[(call.to, True, call.data) for call in calls]])
+
+
+def time_call() -> Call:
+    """Make the call that asks Multicall3 for the time of the block."""
+    return Call(MULTICALL3, _TIME)
 
 
 def unpack_multicall3(answer: bytes, count: int) -> list[Outcome]:

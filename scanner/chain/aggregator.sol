@@ -5,6 +5,7 @@ pragma solidity 0.8.27;
 ///
 /// In:  per call  address (20 bytes), length (4), calldata.
 /// Out: per call  outcome (1 byte), length (4), returned bytes. Fewer calls than asked for: the gas ran short.
+///      then      one word: the block's time in its upper half, which tells whether the right block was asked.
 ///
 /// Outcome 0: reverted, 1: answered, 2: ask again alone. Every call gets an eighth of the gas. One that used more
 /// than half of that may have run out of it somewhere inside, and hidden it, so what it returned is not passed on.
@@ -37,7 +38,8 @@ contract Aggregator {
                 returndatacopy(body, 0, returned)
                 out := add(body, returned)
             }
-            return(0, out)
+            mstore(out, shl(128, timestamp()))
+            return(0, add(out, 32))
         }
     }
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from scanner.chain.aggregate import (
     is_gas_proof,
     pack,
     pack_multicall3,
+    time_call,
     unpack,
     unpack_multicall3,
 )
@@ -26,12 +26,14 @@ from scanner.chain.ladder import Ladder, Program
 from scanner.chain.options import Options
 from scanner.chain.pinned import PinnedCalls
 from scanner.chain.sizing import BatchSize
+from scanner.chain.spent import measured
 from scanner.chain.sweep import sweep
 from scanner.errors import DecodeError, OverridesRefused, RpcError
 
 __all__ = ["Caller"]
 
 
+_WORD: Final = 32
 _GAS_LEFT: Final = 4
 """A quarter of the gas has to be left when Multicall3 is done; see ``gas_proof``."""
 
@@ -177,9 +179,9 @@ class _ByMulticall3(_Singly):
     async def ask(self, job: _Job) -> list[Outcome]:
         if job.alone:
             return await super().ask(job)
-        started = time.perf_counter()
-        outcomes = await self._aggregate([self._calls[index] for index in job.indices])
-        self._size.learn(len(job.indices), len(outcomes), time.perf_counter() - started)
+        with measured() as spent:
+            outcomes = await self._aggregate([self._calls[index] for index in job.indices])
+        self._size.learn(len(job.indices), len(outcomes), spent.seconds)
         return outcomes
 
     def _room(self) -> int:
@@ -187,11 +189,13 @@ class _ByMulticall3(_Singly):
         return self._bytes
 
     async def _aggregate(self, calls: Sequence[Call]) -> list[Outcome]:
-        data = pack_multicall3([*calls, self._proof])
+        data = pack_multicall3([*calls, time_call(), self._proof])
         answer = await self._pinned.call(MULTICALL3, data, shrinkable=len(calls) > 1)
-        outcomes = unpack_multicall3(answer, len(calls) + 1)
-        if not is_gas_proof(outcomes.pop()):
+        *outcomes, time_, proof = unpack_multicall3(answer, len(calls) + 2)
+        if not is_gas_proof(proof):
             raise RpcFailure(f"{self._pinned.endpoint.host}: Multicall3 ran short of gas", Kind.OUT_OF_GAS)
+        if isinstance(time_, bytes) and len(time_) == _WORD:  # a copy of it may not have the function
+            self._pinned.check_time(int.from_bytes(time_, "big"))
         return outcomes
 
     def failed(self, job: _Job, failure: RpcFailure) -> None:

@@ -68,9 +68,9 @@ class Lens:
     """A program that is injected for one call and answers for many items at once.
 
     Calldata is ``header`` followed by the items, ``item_bytes`` each. The answer is any number of 32-byte
-    records whose first four bytes are the item's position in the calldata (big-endian), then one last word
-    that holds the gas used. Items without a record answered "nothing". ``overrides`` are in place beside ``code``.
-    ``start`` is how many items the first request may have, where one of them costs much.
+    records whose first four bytes are the item's position in the calldata (big-endian), then one last word: the
+    block's time (16 bytes) and the gas used (16). Items without a record answered "nothing". ``overrides`` are in
+    place beside ``code``. ``start`` is how many items the first request may have, where one of them costs much.
     """
 
     name: str

@@ -6,6 +6,7 @@ What an endpoint refused is not tried again, and what worked may be refused late
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from scanner.chain.deployless import INITCODE_MOST, creation, creation_gas, room_for, unwrap
 from scanner.chain.failures import Kind, RpcFailure
@@ -15,6 +16,7 @@ from scanner.errors import DecodeError, OverridesRefused
 
 __all__ = ["Ladder", "Program"]
 
+_WORD: Final = 32
 _TOO_MUCH = frozenset({Kind.OUT_OF_GAS, Kind.PAYLOAD_TOO_LARGE})
 _NOT_OFFERED = frozenset({Kind.INVALID_PARAMS, Kind.OTHER, Kind.NO_METHOD, Kind.OVERRIDES_REFUSED})
 
@@ -51,10 +53,17 @@ class Ladder:
         return creation_gas(program.code) if self._is_created(program) else 0
 
     async def run(self, program: Program, data: bytes, *, shrinkable: bool) -> bytes:
-        """Give what the program returned.
+        """Give what the program returned: at its end a word that has the block's time in its upper half.
 
-        Raises RpcFailure, OverridesRefused where no way is left, DecodeError.
+        Raises RpcFailure, also where it saw another block's time, OverridesRefused where no way is left, DecodeError.
         """
+        answer = await self._run(program, data, shrinkable=shrinkable)
+        if len(answer) < _WORD:
+            raise DecodeError(f"{self._pinned.endpoint.host}: an answer of {len(answer)} bytes to code of ours")
+        self._pinned.check_time(int.from_bytes(answer[-_WORD : -_WORD // 2], "big"))
+        return answer
+
+    async def _run(self, program: Program, data: bytes, *, shrinkable: bool) -> bytes:
         host = self._pinned.endpoint.host
         refusal = OverridesRefused(f"{host}: the endpoint took no state overrides in eth_call, as was seen before")
         if "override" not in self._refused:

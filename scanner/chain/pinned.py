@@ -9,7 +9,7 @@ from typing import Any
 
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import Kind, RpcFailure
-from scanner.chain.interface import Overrides
+from scanner.chain.interface import Block, Overrides
 
 __all__ = ["PinnedCalls"]
 
@@ -20,9 +20,10 @@ class PinnedCalls:
     ``pin`` is the block parameter as the endpoint takes it: an EIP-1898 object or a hex number.
     """
 
-    def __init__(self, endpoint: Endpoint, pin: object, gas: int) -> None:
+    def __init__(self, endpoint: Endpoint, pin: object, block: Block, gas: int) -> None:
         self.endpoint = endpoint
         self.pin = pin
+        self.block = block
         self._gas: int | None = gas
         self.quickest = inf
         """Seconds of the quickest answer: what the way to the node takes, and its work beside it little."""
@@ -78,6 +79,16 @@ class PinnedCalls:
             return binascii.unhexlify(view[3:-1])
         except ValueError as error:
             raise self.endpoint.malformed("eth_call", result) from error
+
+    def check_time(self, seen: int) -> None:
+        """Compare the time that a contract saw with the block's. Raises RpcFailure for the state of another block."""
+        if seen != self.block.timestamp:
+            raise RpcFailure(
+                f"{self.endpoint.host}: eth_call: asked at block {self.block.number} (time {self.block.timestamp}), it "
+                f"answered from the state of another one (time {seen}): the node ignores which block is asked for, or "
+                "lags; use another endpoint",
+                Kind.OTHER,
+            )
 
     async def code(self, address: str) -> str:
         """Give the code at an address as hex text, "0x" where there is none."""

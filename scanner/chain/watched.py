@@ -31,8 +31,7 @@ class WatchedCalls(PinnedCalls):
     """
 
     def __init__(self, endpoint: Endpoint, pin: object, block: Block, options: Options, *, seen: bool) -> None:
-        super().__init__(endpoint, pin, options.gas)
-        self._block = block
+        super().__init__(endpoint, pin, block, options.gas)
         self._limits = options
         self._seen = seen
         self._asking = asyncio.Lock()
@@ -80,16 +79,16 @@ class WatchedCalls(PinnedCalls):
                 await asyncio.sleep(self._limits.lag_pause)
             else:
                 self._seen = True
-                self.pin = await probe_pin(self.endpoint, self._block, self._limits)
+                self.pin = await probe_pin(self.endpoint, self.block, self._limits)
             self._settled += 1
             return True
 
     async def _confirm(self) -> bool:
-        await await_block(self.endpoint, self._block, self._limits, reading=True)
+        await await_block(self.endpoint, self.block, self._limits, reading=True)
         return True
 
     def _fickle(self, failure: RpcFailure) -> BlockUndone:
         return BlockUndone(
-            f"block {self._block.number} ({self._block.hash}) is known and then again not: {failure}; the nodes behind "
+            f"block {self.block.number} ({self.block.hash}) is known and then again not: {failure}; the nodes behind "
             "the endpoint differ, so use --block finalized or another endpoint"
         )

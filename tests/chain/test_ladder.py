@@ -25,7 +25,7 @@ from scanner.chain.recording import load
 from scanner.chain.replay import RecordingReader, ReplayReader
 from scanner.devchain import Anvil, DevMarket
 from scanner.devchain.toolchain import Toolchain
-from scanner.errors import OverridesRefused, RpcError
+from scanner.errors import ChainError, OverridesRefused, RpcError
 from scanner.export.documents import accounts_json
 from scanner.options import ScanOptions
 from scanner.pipeline import scan
@@ -45,6 +45,7 @@ contract Multicall3 {
         for (uint256 i; i < calls.length; i++)
             (results[i].success, results[i].returnData) = calls[i].target.call(calls[i].callData);
     }
+    function getCurrentBlockTimestamp() external view returns (uint256) { return block.timestamp; }
 }"""
 
 
@@ -492,3 +493,26 @@ def test_nothing_is_created_for_good(anvil: Anvil, probe: bytes) -> None:
     with reading(anvil.url, no_overrides) as (reader, _):
         read_lens(reader, lens_of(probe), [item(1)])
     assert before == anvil.rpc("eth_getTransactionCount", "0x" + "00" * 20, "latest")
+
+
+def another_state(number: int) -> Rule:
+    """Answer every eth_call from the state of another block, whichever is asked for."""
+
+    def rule(request: Request) -> Say | None:
+        if request["method"] == "eth_call":
+            request["params"][1] = hex(number)
+        return None
+
+    return rule
+
+
+@pytest.mark.parametrize("way", ["override", "deployless", "multicall3"])
+def test_the_state_of_another_block_is_no_answer(anvil: Anvil, probe: bytes, way: Way) -> None:
+    anvil.rpc("anvil_mine", "0x1")
+    old, refusing = another_state(1), RULES[way]
+    with reading(anvil.url, lambda request: refusing(request) or old(request)) as (reader, _):
+        with pytest.raises(ChainError, match="from the state of another one"):
+            reader.call(CALLS)
+        if way != "multicall3":
+            with pytest.raises(ChainError, match="from the state of another one"):
+                read_lens(reader, lens_of(probe), [item(1), item(2)])

@@ -8,7 +8,7 @@ pragma solidity 0.8.27;
 /// calldata: pool (20) | stable (1) | count (1) | count x reserve | accounts (20 each)
 ///           reserve, by id from 0: aToken (20) | variableDebtToken (20) [| stableDebtToken (20) where stable is 1],
 ///           zero addresses for an id that is not in use
-/// answer:   32-byte records, then one word with the gas used, calldata included
+/// answer:   32-byte records, then one word: the block's time (16) | the gas used, calldata included (16)
 /// record:   account index (4) | e-mode (1) | reserve id (1) | side (1) | extra (9) | value (16)
 ///
 /// side 0    collateral flag is set: scaled aToken balance (zero is told, since the pool asks for the price too)
@@ -152,7 +152,8 @@ contract AaveV3Lens {
                 }
             }
 
-            mstore(out, add(sub(gasAtStart, gas()), add(21000, mul(16, calldatasize()))))
+            let used := add(sub(gasAtStart, gas()), add(21000, mul(16, calldatasize())))
+            mstore(out, or(shl(128, timestamp()), used))
             return(0x80, sub(add(out, 0x20), 0x80))
         }
     }

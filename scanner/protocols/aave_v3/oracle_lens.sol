@@ -14,7 +14,8 @@ pragma solidity 0.8.27;
 ///                     bits, or so much gas that it may have run out of it somewhere inside)
 /// reads     calldata: 1 (1) | count (2) | count x feed (20) | sources (20 each)
 ///           record:   item index (4) | feed (28), one for each feed that latestAnswer() of the source touches
-/// answer    records, then one word with the gas to size by, calldata included. Running out of gas reverts without data.
+/// answer    records, then one word: the block's time (16) | the gas to size by, calldata included (16). Running out of
+///           gas reverts without data.
 contract OracleLens {
     fallback() external {
         assembly {
@@ -114,7 +115,8 @@ contract OracleLens {
 
             // a quarter more than was used: an eighth has to be left for the last call
             let used := sub(gasAtStart, gas())
-            mstore(out, add(add(used, shr(2, used)), add(21000, mul(16, calldatasize()))))
+            used := add(add(used, shr(2, used)), add(21000, mul(16, calldatasize())))
+            mstore(out, or(shl(128, timestamp()), used))
             return(0x80, sub(add(out, 0x20), 0x80))
         }
     }

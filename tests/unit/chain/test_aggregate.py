@@ -13,6 +13,9 @@ def entry(outcome: int, data: bytes) -> bytes:
     return bytes([outcome]) + len(data).to_bytes(4, "big") + data
 
 
+TIME = (1_700_000_000 << 128).to_bytes(32, "big")
+
+
 def test_calls_are_packed_without_padding() -> None:
     assert pack([Call("0x" + "11" * 20, b"abc"), Call("0x" + "22" * 20, b"")]) == (
         b"\x11" * 20 + b"\0\0\0\x03abc" + b"\x22" * 20 + b"\0\0\0\0"
@@ -20,24 +23,29 @@ def test_calls_are_packed_without_padding() -> None:
 
 
 def test_outcomes_stay_apart() -> None:
-    answer = entry(1, b"yes") + entry(0, b"no") + entry(2, b"") + entry(1, b"")
+    answer = entry(1, b"yes") + entry(0, b"no") + entry(2, b"") + entry(1, b"") + TIME
 
     assert unpack(answer, 4) == [b"yes", Reverted(b"no"), None, b""]
 
 
 def test_an_answer_may_stop_early() -> None:
-    assert unpack(entry(1, b"yes"), 100) == [b"yes"]
+    assert unpack(entry(1, b"yes") + TIME, 100) == [b"yes"]
 
 
 @pytest.mark.parametrize(
     "answer",
     [
         b"",
-        entry(1, b"yes")[:-1],
-        entry(1, b"yes") + b"\x01",
-        entry(3, b""),
-        entry(2, b"x"),
-        entry(1, b"a") + entry(1, b"b") + entry(1, b"c"),
+        TIME,
+        entry(1, b"yes"),
+        entry(1, b"yes")[:-1] + TIME,
+        entry(1, b"yes") + b"\x01" + TIME,
+        entry(1, b"yes") + TIME[:-1],
+        entry(1, b"yes") + TIME + b"\0",
+        entry(1, bytes(64)) + bytes(31) + b"\1",
+        entry(3, b"") + TIME,
+        entry(2, b"x") + TIME,
+        entry(1, b"a") + entry(1, b"b") + entry(1, b"c") + TIME,
     ],
 )
 def test_an_answer_of_another_shape_is_refused(answer: bytes) -> None:
