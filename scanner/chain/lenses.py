@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from collections.abc import AsyncGenerator, Sequence
 from hashlib import sha256
@@ -12,9 +11,11 @@ from scanner.chain.calls import Caller
 from scanner.chain.failures import SHRINKABLE, Kind, RpcFailure
 from scanner.chain.interface import Lens, LensChunk
 from scanner.chain.ladder import Ladder, Program
+from scanner.chain.learned import MOST_LENSES
 from scanner.chain.options import Options
 from scanner.chain.pinned import PinnedCalls
 from scanner.chain.sizing import LensSize, Span, Spans
+from scanner.chain.spent import measured
 from scanner.chain.sweep import sweep
 from scanner.errors import DecodeError, OverridesRefused, RpcError
 
@@ -25,7 +26,6 @@ LENS: Final = "0x" + b"liqbands.lens.......".hex()
 
 _WORD: Final = 32
 _GAS_SHARE: Final = 0.9  # of what a call gets: no two chunks of items take the same
-_MOST_LENSES: Final = 16
 
 
 def check_records(records: bytes, count: int, name: str) -> None:
@@ -84,19 +84,18 @@ class _LensWork:
         return span
 
     async def ask(self, job: Span) -> LensChunk:
-        started = time.perf_counter()
         items = b"".join(self._items[job.first : job.first + job.count])
         if len(items) != job.count * self._lens.item_bytes:
             raise ValueError(f"every item of lens {self._lens.name} has {self._lens.item_bytes} bytes")
-        answer = await self._ladder.run(self._program, self._lens.header + items, shrinkable=job.count > 1)
+        with measured() as spent:
+            answer = await self._ladder.run(self._program, self._lens.header + items, shrinkable=job.count > 1)
         if not answer or len(answer) % _WORD:
             raise DecodeError(f"lens {self._lens.name}: {len(answer)} bytes are no whole number of words")
-        records, gas = answer[:-_WORD], int.from_bytes(answer[-_WORD:], "big")
+        records, gas = answer[:-_WORD], int.from_bytes(answer[-_WORD // 2 :], "big")
         check_records(records, job.count, self._lens.name)
         # what the way to the node takes says nothing of what the items take
-        seconds = time.perf_counter() - started
-        worked = seconds - self._pinned.quickest
-        self._size.learn(job.count, gas, len(answer), worked if worked > 0 else seconds / 2)
+        worked = spent.seconds - self._pinned.quickest
+        self._size.learn(job.count, gas, len(answer), worked if worked > 0 else spent.seconds / 2)
         return LensChunk(job.first, job.count, records)
 
     def failed(self, job: Span, failure: RpcFailure) -> None:
@@ -117,7 +116,7 @@ class _LensWork:
             return
         known = self._learned.lens_gas
         known.pop(self._key, None)
-        while len(known) >= _MOST_LENSES:
+        while len(known) >= MOST_LENSES:
             del known[next(iter(known))]
         known[self._key] = gas
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Any, Final
@@ -13,6 +12,7 @@ from scanner.chain.interface import Block
 from scanner.chain.options import Options
 from scanner.chain.provable import Answered, SlotsAnswered, Wanted
 from scanner.chain.sizing import BatchSize
+from scanner.chain.spent import measured
 from scanner.chain.sweep import sweep
 from scanner.errors import ChainError
 
@@ -64,11 +64,11 @@ class _ProofWork:
 
     async def ask(self, job: tuple[str, tuple[int, ...]]) -> SlotsAnswered:
         address, slots = job
-        started = time.perf_counter()
         names = [f"0x{slot:064x}" for slot in slots]  # some nodes refuse a slot of less than 32 bytes
         pin = self._pin
         try:
-            result = await self._endpoint.request("eth_getProof", [address, names, pin], shrinkable=len(slots) > 1)
+            with measured() as spent:
+                result = await self._endpoint.request("eth_getProof", [address, names, pin], shrinkable=len(slots) > 1)
         except RpcFailure as failure:
             number = hex(self._block.number)
             if failure.kind not in (Kind.INVALID_PARAMS, Kind.OTHER) or pin == number or self._taken:
@@ -77,7 +77,7 @@ class _ProofWork:
             self._pin = number
             return await self.ask(job)
         self._taken = True
-        self._size.learn(len(slots), len(slots), time.perf_counter() - started)
+        self._size.learn(len(slots), len(slots), spent.seconds)
         return SlotsAnswered(self._endpoint.host, bytes(result), address, slots)
 
     def failed(self, job: tuple[str, tuple[int, ...]], failure: RpcFailure) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import aiohttp
 
+from scanner.chain import spent
 from scanner.chain.answers import Answers
 from scanner.chain.deadline import Deadline
 from scanner.chain.failures import TRANSIENT, Kind, RpcFailure
@@ -19,10 +20,14 @@ from scanner.chain.translog import Attempt, TransportLog, batch_summary, summary
 from scanner.chain.transport import HttpAnswer, Provider
 from scanner.errors import ConfigError
 
-__all__ = ["Ask", "Wire"]
+__all__ = ["CLOSED", "Ask", "Wire"]
 
 T = TypeVar("T")
 
+CLOSED: Final = "the endpoint was closed"
+"""What a failure says of a request that nobody waits for any more."""
+
+_CANCELLED: Final = "CANCELLED"  # in the log, for the slower of two copies, and for what an interrupt ended
 _HOLDING: Final = frozenset({Kind.RATE_LIMITED, Kind.SERVER})
 
 
@@ -116,7 +121,7 @@ class Wire:
     async def _send(self, ask: Ask[T], *, hedged: bool = False) -> T | RpcFailure:
         deadline = self._deadline
         if self.closed:
-            return self._answers.failure(ask.name, "the endpoint was closed", Kind.OUT_OF_TIME)
+            return self._answers.failure(ask.name, CLOSED, Kind.OUT_OF_TIME)
         if deadline.over:
             return self._out_of_time(ask)
         loop = asyncio.get_running_loop()
@@ -127,6 +132,10 @@ class Wire:
         self.sent += 1
         try:
             answer = await self._provider.post(ask.body, left)
+        except asyncio.CancelledError:
+            if self._log is not None:
+                self._note(self._log, ask, None, None, loop.time() - began, hedged=hedged, failure=_CANCELLED)
+            raise
         except (aiohttp.InvalidURL, UnicodeError):  # the latter for hosts that are no names
             invalid = True
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
@@ -141,6 +150,7 @@ class Wire:
         if invalid:  # raised out here, because the error that was caught holds the URL
             raise ConfigError("the RPC URL is not valid")
         seconds = loop.time() - began
+        spent.note(seconds)
         if isinstance(outcome, RpcFailure):
             self._refused(outcome, began)
         else:
@@ -178,6 +188,7 @@ class Wire:
         seconds: float,
         *,
         hedged: bool,
+        failure: str | None = None,
     ) -> None:
         failures = [
             item for item in (outcome if isinstance(outcome, list) else [outcome]) if isinstance(item, RpcFailure)
@@ -196,7 +207,7 @@ class Wire:
                 attempt=ask.attempt,
                 batch=len(ask.methods),
                 hedged=hedged,
-                failure=failures[0].kind.name if failures else None,
+                failure=failures[0].kind.name if failures else failure,
                 message=str(failures[0]) if failures else None,
             )
         )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from scanner.chain.endpoint import Endpoint
 from scanner.chain.lenses import LENS
+from scanner.chain.options import Options
+from scanner.chain.spec import EndpointSpec
+from scanner.chain.spent import measured
 from scanner.devchain import Anvil, DevMarket, deploy_market, populate
 from scanner.devchain.toolchain import Toolchain
 from scanner.export.documents import accounts_json
@@ -16,7 +22,7 @@ from scanner.pipeline import scan
 from scanner.protocols import aave_v3
 from scanner.results import ScanResult
 from tests.chain.peers import options_of
-from tests.chain.proxy import Request, Say, proxy
+from tests.chain.proxy import Request, Say, proxy, refuse
 
 pytestmark = pytest.mark.chain
 
@@ -77,6 +83,28 @@ def _holds(market: DevMarket, folder: Path) -> None:
     assert not [request for request in requests if request.get("failure")]
     assert narrow_counting.lenses >= counting.lenses
     assert _accounts(narrow) == _accounts(wide)
+
+
+def test_what_an_endpoint_lets_wait_is_not_taken_for_its_work(small: DevMarket) -> None:
+    refused: list[Request] = []
+
+    def busy(request: Request) -> Say | None:
+        refused.append(request)
+        return refuse("rate limit exceeded", 429, 429, Retry_After="0.5") if len(refused) == 1 else None
+
+    async def ask(url: str) -> tuple[float, float]:
+        endpoint = Endpoint(EndpointSpec(url), Options())
+        began = time.perf_counter()
+        with measured() as spent:
+            await endpoint.request("eth_chainId", [])
+        whole = time.perf_counter() - began
+        await endpoint.close()
+        return spent.seconds, whole
+
+    with proxy(small.anvil.url, busy) as url:
+        worked, whole = asyncio.run(ask(url))
+    assert len(refused) == 2
+    assert worked < whole - 0.4
 
 
 @pytest.mark.parametrize("borrowers", [1_000, pytest.param(10_000, marks=pytest.mark.soak)])
