@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from scanner.beside import beside
+from scanner.chain.interface import Reverted
 from scanner.chain.kinds import Kind
 from scanner.chain.members import Member, Members, Work, all_failed, kind_of, listed
 from scanner.chain.spec import Role
@@ -18,10 +19,11 @@ from scanner.errors import (
     EndpointQuarantined,
     OverridesRefused,
     QuorumLost,
-    RpcError,
 )
 
-__all__ = ["Agreement", "Question", "named"]
+__all__ = ["Agreement", "Question", "contrast", "named"]
+
+_SHOWN: Final = 12  # bytes of an answer
 
 T = TypeVar("T")
 
@@ -50,12 +52,20 @@ class Agreement:
         self._members = members
         self._quorum = quorum
         self._verdict: ChainError | None = None
+        self._wrong: dict[Member, str] = {}
         self._guard = threading.Lock()
 
     def check(self) -> None:
         """Raise what was raised before, for whoever had it pass unheard."""
         if self._verdict is not None:
             raise self._verdict
+
+    def trust(self, member: Member) -> None:
+        """Raise EndpointQuarantined where an endpoint was found out, by whichever thread, while it was read from."""
+        self.check()
+        if member not in self._members.all():
+            reason = self._wrong.get(member, "it is not used any more")
+            raise self.lose(EndpointQuarantined(member.host, reason))
 
     def settle(self, question: Question[T], given: Sequence[tuple[Member, T]] = ()) -> T:
         """Give the answer that enough endpoints give. ``given``: answers that are known already.
@@ -99,12 +109,10 @@ class Agreement:
         for member, future in futures:
             try:
                 answers.append((member, future.result()))
-            except ChainError as error:
+            except (ChainError, DecodeError) as error:
                 if kind_of(error) is Kind.OUT_OF_TIME:
                     raise
                 work.note(member, error)
-            except DecodeError as error:  # what it sent is no answer
-                work.note(member, RpcError(str(error)))
         return answers
 
     def _quarantine(self, question: Question[T], groups: list[list[tuple[Member, T]]]) -> None:
@@ -114,6 +122,7 @@ class Agreement:
         for member, answer in (entry for group in groups[1:] for entry in group):
             what, ours, theirs = question.differ(right[0][1], answer)
             reason = f"it disagrees with {named(hosts)} about {what}: {theirs}, not {ours}"
+            self._wrong[member] = reason
             if member.served:
                 served.append((member, reason))
             self._members.remove(member, f"{member.host} is not used any more: {reason}")
@@ -155,3 +164,28 @@ def _groups(answers: Sequence[tuple[Member, T]]) -> list[list[tuple[Member, T]]]
         else:
             groups.append([(member, answer)])
     return sorted(groups, key=len, reverse=True)
+
+
+def contrast(ours: bytes | Reverted, theirs: bytes | Reverted) -> tuple[str, str]:
+    """Show two answers in short, from a little before where they begin to differ."""
+    one, other = (answer.data if isinstance(answer, Reverted) else answer for answer in (ours, theirs))
+    differ = (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
+    first = next(differ, min(len(one), len(other)))
+    return _shown(ours, first), _shown(theirs, first)
+
+
+def _shown(answer: bytes | Reverted, first: int) -> str:
+    data = answer.data if isinstance(answer, Reverted) else answer
+    if len(data) <= _SHOWN:
+        text = f"0x{data.hex()}"
+    else:
+        start = max(min(first - _SHOWN // 3, len(data) - _SHOWN), 0)
+        before, after = "…" * (start > 0), "…" * (start + _SHOWN < len(data))
+        text = f"0x{before}{data[start : start + _SHOWN].hex()}{after}"
+    if isinstance(answer, Reverted):
+        return f"a revert with {text}"
+    return (
+        f"{text} ({len(data)} bytes, the same before byte {first})"
+        if len(data) > _SHOWN
+        else f"{text} ({len(data)} bytes)"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ __all__ = ["AheadReader", "Hints"]
 
 _MOST_CALLS: Final = 5_000
 _MOST_BYTES: Final = 400_000
+_MOST_BLOCKS: Final = 1_000
+_ADDRESS: Final = re.compile("0x[0-9a-f]{40}")
 
 Answer = bytes | Reverted
 
@@ -24,11 +27,20 @@ class Hints(msgspec.Struct):
     """What a scan asked beside its accounts: ``(to, calldata)`` of calls, and numbers of blocks.
 
     A market is read in rounds, since each answer says what to ask next. The answers change from block to block, the
-    questions hardly ever: asked all at once, the rounds cost one.
+    questions hardly ever: asked all at once, the rounds cost one. Raises ValueError for what no scan asks,
+    or too much of it, so that a file that was damaged is read as none.
     """
 
     calls: list[tuple[str, bytes]] = []
     blocks: list[int] = []
+
+    def __post_init__(self) -> None:
+        if len(self.calls) > _MOST_CALLS or sum(20 + len(data) for _, data in self.calls) > _MOST_BYTES:
+            raise ValueError("too many calls")
+        if len(self.blocks) > _MOST_BLOCKS or not all(0 <= number < 2**63 for number in self.blocks):
+            raise ValueError("too many blocks, or numbers that no block has")
+        if not all(_ADDRESS.fullmatch(to) for to, _ in self.calls):
+            raise ValueError("a call of what is no address")
 
 
 class AheadReader:
@@ -63,10 +75,10 @@ class AheadReader:
     @property
     def noted(self) -> Hints | None:
         """Give the hints for the next scan; None when there are too many to be worth it."""
-        calls = [(call.to, call.data) for call in self._asked]
-        if len(calls) > _MOST_CALLS or sum(20 + len(data) for _, data in calls) > _MOST_BYTES:
+        try:
+            return Hints([(call.to, call.data) for call in self._asked], list(self._blocks))
+        except ValueError:
             return None
-        return Hints(calls, list(self._blocks))
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from scanner.chain.interface import Reader
 from scanner.chain.kinds import Kind
 from scanner.chain.provable import Provable
 from scanner.chain.spec import EndpointSpec, Role
-from scanner.errors import BlockUnavailable, BlockUndone, ChainError, OverridesRefused, RpcError
+from scanner.errors import BlockUnavailable, BlockUndone, ChainError, DecodeError, OverridesRefused, RpcError
 
 __all__ = ["Member", "Members", "PinnedReader", "Work", "all_failed", "kind_of", "listed", "may_switch", "reason_of"]
 
@@ -26,6 +26,11 @@ class PinnedReader(Reader, Provable, Protocol):
     @property
     def by_hash(self) -> bool:
         """Whether the block is named by its hash in every call, so that no other one can answer."""
+        ...
+
+    @property
+    def head(self) -> int | None:
+        """Number of the newest block when it was opened; None where the endpoint did not say."""
         ...
 
     def finish(self) -> None: ...
@@ -70,6 +75,11 @@ class Members:
                 raise ChainError("the reader is closed")
             able = [member for member in self._members if role in member.spec.roles]
             return sorted(able, key=lambda one: (role in one.failed, self._old and "archive" not in one.spec.roles))
+
+    @property
+    def single(self) -> bool:
+        """Whether there was one from the start."""
+        return len(self._members) + len(self._removed) == 1
 
     def all(self) -> list[Member]:
         """List everybody in use."""
@@ -137,16 +147,19 @@ class Work:
             raise self.exhausted()
         return member
 
-    def failed(self, member: Member, error: ChainError) -> None:
-        """Note a failure. Raises it where another endpoint would not help."""
-        if not may_switch(error):
+    def failed(self, member: Member, error: ChainError | DecodeError) -> None:
+        """Note a failure. Raises it where another endpoint would not help, or there never was one."""
+        if isinstance(error, DecodeError) and self._members.single:
+            raise DecodeError(f"{member.host}: {reason_of(member.host, error)}") from error
+        if not isinstance(error, DecodeError) and not may_switch(error):
             raise error
         self.note(member, error)
 
-    def note(self, member: Member, error: ChainError) -> None:
-        """Note a failure, whatever it is."""
-        self._members.demote(member, self._role, error)
-        self.failures.append((member.host, error))
+    def note(self, member: Member, error: ChainError | DecodeError) -> None:
+        """Note a failure, whatever it is. An answer of another shape than it must have is none."""
+        failure = _caused(RpcError(str(error)), error) if isinstance(error, DecodeError) else error
+        self._members.demote(member, self._role, failure)
+        self.failures.append((member.host, failure))
 
     def exhausted(self) -> ChainError:
         """Make the error for work that every endpoint failed at."""
@@ -170,7 +183,7 @@ def may_switch(error: ChainError) -> bool:
     return kind_of(error) not in (Kind.REVERTED, Kind.OUT_OF_TIME)
 
 
-def reason_of(host: str, error: ChainError) -> str:
+def reason_of(host: str, error: Exception) -> str:
     """Say why an endpoint failed, without its host where the sentence begins with it."""
     return str(error).removeprefix(f"{host}: ")
 
@@ -197,6 +210,6 @@ def all_failed(failures: list[tuple[str, ChainError]]) -> ChainError:
     return _caused(RpcError(whole), last)
 
 
-def _caused(error: ChainError, cause: ChainError) -> ChainError:
+def _caused(error: ChainError, cause: Exception) -> ChainError:
     error.__cause__ = cause
     return error

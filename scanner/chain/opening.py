@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,7 @@ from scanner.chain.blocks import (
     block_by_number,
     block_parameter,
     block_question,
+    quantity,
     read_block,
     unknown_block,
 )
@@ -27,13 +28,15 @@ __all__ = ["Opening", "read_opening"]
 
 Answer = msgspec.Raw | RpcFailure
 
+_MOST_ID: Final = 2**63
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
     """The block that is read, and what came with it.
 
     by_number: the endpoint named the block under its number, so it is the canonical one. final: number of the newest
-    final block, None where the endpoint names none. hashes: canonical blocks by number.
+    final block, None where the endpoint names none. hashes: canonical blocks by number. head: the newest block.
     """
 
     chain_id: int
@@ -42,6 +45,7 @@ class Opening:
     by_number: bool
     final: int | None = None
     hashes: dict[int, str] = field(default_factory=dict)
+    head: int | None = None
 
 
 async def read_opening(
@@ -61,10 +65,12 @@ async def read_opening(
     questions: list[tuple[str, list[Any]]] = [
         ("eth_chainId", []),
         block_question(0),
-        ("eth_blockNumber", []) if from_head else block_question(place),
+        ("eth_blockNumber", []),
         block_question("finalized"),
         *(block_question(number) for number in also),
     ]
+    if not from_head:
+        questions.append(block_question(place))
     answers = await endpoint.batch(questions)
     chain_id = _quantity(endpoint, "eth_chainId", answers[0])
     if expected_chain_id is not None and chain_id != expected_chain_id:
@@ -84,7 +90,7 @@ async def read_opening(
         place = behind_head(endpoint, str(wanted), place, _quantity(endpoint, "eth_blockNumber", answers[2]))
         found = await block_by_number(endpoint, place)
     else:
-        found = _block(endpoint, questions[2][0], answers[2])
+        found = _block(endpoint, questions[-1][0], answers[-1])
     if isinstance(wanted, Block):
         if found is None or found.hash != wanted.hash:
             await await_block(endpoint, wanted, options, reading=False)
@@ -105,6 +111,7 @@ async def read_opening(
         by_number=isinstance(wanted, Block) or not (isinstance(place, str) and place.startswith("0x")),
         final=final[0].number if final and final[0].number > 0 else None,
         hashes={**hashes, 0: genesis.hash},
+        head=None if isinstance(answers[2], RpcFailure) else _quantity(endpoint, "eth_blockNumber", answers[2]),
     )
 
 
@@ -131,6 +138,11 @@ def _quantity(endpoint: Endpoint, method: str, answer: Answer) -> int:
     if isinstance(answer, RpcFailure):
         raise answer
     try:
-        return int(msgspec.json.decode(answer, type=str), 16)
+        text = msgspec.json.decode(answer, type=str)
+        if method != "eth_chainId":
+            return quantity(text)
+        if not (number := quantity(text, _MOST_ID)):
+            raise ValueError("a chain id is above zero")
+        return number
     except (msgspec.MsgspecError, ValueError):
         raise endpoint.malformed(method, answer) from None  # int() quotes what it cannot read

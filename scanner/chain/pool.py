@@ -11,7 +11,7 @@ from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery,
 from scanner.chain.members import Member, Members, all_failed, reason_of
 from scanner.chain.provable import Answered, SlotsAnswered, Wanted
 from scanner.chain.spec import Role
-from scanner.errors import BlockUndone, ChainError
+from scanner.errors import BlockUndone, ChainError, DecodeError
 
 __all__ = ["PoolReader"]
 
@@ -67,7 +67,7 @@ class PoolReader:
         while (member := work.next()) is not None:
             try:
                 found = member.reader.block_hash(number)
-            except ChainError as error:
+            except (ChainError, DecodeError) as error:
                 work.failed(member, error)
             else:
                 if found is not None:
@@ -109,7 +109,7 @@ class PoolReader:
                         left = _without(left, moved.first, moved.first + moved.count)
                         member.served = True
                         yield member, moved
-            except ChainError as error:
+            except (ChainError, DecodeError) as error:
                 work.failed(member, error)
 
     def logs(self, query: LogQuery) -> Iterator[tuple[int, list[Log]]]:
@@ -122,7 +122,7 @@ class PoolReader:
                 for last, logs in member.reader.logs(replace(query, first_block=first)):
                     first = last + 1
                     yield last, logs
-            except ChainError as error:
+            except (ChainError, DecodeError) as error:
                 work.failed(member, error)
 
     def header(self) -> Answered:
@@ -141,7 +141,7 @@ class PoolReader:
                         left[answered.address].pop(slot, None)
                     left = {address: slots for address, slots in left.items() if slots}
                     yield answered
-            except ChainError as error:
+            except (ChainError, DecodeError) as error:
                 work.failed(member, error)
 
     def finish(self) -> None:
@@ -203,7 +203,7 @@ class PoolReader:
             member = work.one()
             try:
                 return ask(member)
-            except ChainError as error:
+            except (ChainError, DecodeError) as error:
                 work.failed(member, error)
 
 

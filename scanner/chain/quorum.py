@@ -6,22 +6,23 @@ import math
 import secrets
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Final
 
-from scanner.chain.agreement import Agreement, Question
+from scanner.chain.agreement import Agreement, Question, contrast
 from scanner.chain.interface import Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted
 from scanner.chain.members import Member, Members
 from scanner.chain.pool import PoolReader
-from scanner.errors import BlockUnavailable, ChainError
+from scanner.errors import BlockUnavailable, ChainError, DecodeError, EndpointQuarantined, OverridesRefused, QuorumLost
 
 __all__ = ["QuorumReader"]
 
 _WORD: Final = 32
 _POSITION: Final = 4
 _LEAST: Final = 50  # items of a lens that are compared, where it has so many
+_TRIED: Final = 4  # items by which an endpoint shows that it runs a lens
 
 Records = tuple[tuple[bytes, ...], ...]
 """The records of each item, without their positions. One that answered "nothing" has none."""
@@ -42,6 +43,7 @@ class QuorumReader(PoolReader):
         self._agreement = Agreement(members, quorum)
         self._confirmations = quorum
         self._counting = threading.Lock()
+        self._able: set[tuple[str, bool, tuple[Member, ...]]] = set()
         self._items = 0
         self._compared = 0
 
@@ -49,6 +51,8 @@ class QuorumReader(PoolReader):
     def assurance(self) -> str:
         """Say what was compared, and how probably a change is found where it was not everything."""
         said = f"{self._quorum} endpoints ({', '.join(self.hosts)}) agree on every call and log"
+        if not self._items:
+            return said
         if self._compared == self._items:
             return f"{said} and on all {self._items:,} accounts and prices that lenses read"
         chances = ", ".join(f"{k} with {1 - (1 - self._share) ** k:.1%}" for k in (1, 10, 100))
@@ -68,7 +72,7 @@ class QuorumReader(PoolReader):
                 raise self._agreement.too_few("give the number of their final block", len(numbers), work)
             try:
                 numbers.append(member.reader.finalized_number())
-            except ChainError as error:
+            except (ChainError, DecodeError) as error:
                 work.failed(member, error)
         return min(numbers)
 
@@ -86,7 +90,7 @@ class QuorumReader(PoolReader):
 
         known: list[tuple[Member, str]] = []
         for member in self._members.order("calls"):
-            with suppress(ChainError):
+            with suppress(ChainError, DecodeError):
                 known.append((member, ask(member)))
         if len(known) < self._quorum and len({found for _, found in known}) < 2:
             return None
@@ -99,8 +103,7 @@ class QuorumReader(PoolReader):
 
         def differ(ours: list[bytes | Reverted], theirs: list[bytes | Reverted]) -> tuple[str, str, str]:
             at = next(i for i, pair in enumerate(zip(ours, theirs, strict=True)) if pair[0] != pair[1])
-            what = f"the call of 0x{calls[at].data[:4].hex()} to {calls[at].to}"
-            return what, _shown(ours[at]), _shown(theirs[at])
+            return f"the call of 0x{calls[at].data[:4].hex()} to {calls[at].to}", *contrast(ours[at], theirs[at])
 
         def ask(member: Member) -> list[bytes | Reverted]:
             return member.reader.call(calls, overrides=overrides)
@@ -108,26 +111,62 @@ class QuorumReader(PoolReader):
         return self._agreement.settle(Question("calls", ask, differ))
 
     def _chunks(self, lens: Lens, items: Sequence[bytes]) -> Iterator[tuple[Member, LensChunk]]:
+        """Give chunks that are compared when all are there.
+
+        Raises OverridesRefused, by which a caller reads what it has not got in another way, only before the first one:
+        nothing that it keeps then is left uncompared.
+        """
         self._agreement.check()
         answered: list[tuple[Member, LensChunk]] = []
+        if len(items) <= _LEAST:
+            answered += self._read(lens, items)
+            self._compare(lens, items, answered)
+            yield from answered
+            return
+        self._try_out(lens, items[:_TRIED])
+        try:
+            with closing(self._read(lens, items)) as chunks:
+                for member, chunk in chunks:
+                    answered.append((member, chunk))
+                    yield member, chunk
+            self._compare(lens, items, answered)
+        except OverridesRefused as refused:
+            if not answered:
+                raise
+            done = f"what was read by lens {lens.name} cannot be compared any more"
+            raise self._agreement.lose(QuorumLost(f"{done}: {refused}; run it again")) from refused
+
+    def _read(self, lens: Lens, items: Sequence[bytes]) -> Generator[tuple[Member, LensChunk], None, None]:
+        """Give chunks of endpoints that nobody has found out meanwhile."""
         for member, chunk in super()._chunks(lens, items):
-            answered.append((member, chunk))
+            self._agreement.trust(member)
             yield member, chunk
-        self._compare(lens, items, answered)
+
+    def _try_out(self, lens: Lens, items: Sequence[bytes]) -> None:
+        """Find out whether so many endpoints run a lens. Raises OverridesRefused, and as ``Agreement.settle`` does."""
+        able = (lens.name, bool(lens.overrides), tuple(self._members.all()))
+        if able not in self._able:
+            self._agreement.settle(_lens_question(lens, items))
+            self._able.add(able)
 
     def _compare(self, lens: Lens, items: Sequence[bytes], answered: Sequence[tuple[Member, LensChunk]]) -> None:
         """Hold some items against what others answer, those of each endpoint that answered on their own."""
         count = len(items) if self._share >= 1 else min(len(items), max(_LEAST, math.ceil(self._share * len(items))))
         drawn = set(secrets.SystemRandom().sample(range(len(items)), count))
-        with self._counting:
-            self._items += len(items)
-            self._compared += count
         for member in dict.fromkeys(member for member, _ in answered):
             chunks = [chunk for by, chunk in answered if by is member]
             mine = [at for chunk in chunks for at in range(chunk.first, chunk.first + chunk.count) if at in drawn]
+            self._agreement.trust(member)
             if mine:
-                question = _lens_question(lens, [items[at] for at in mine])
-                self._agreement.settle(question, [(member, _records(chunks, mine))])
+                given = _records(chunks, mine)
+                agreed = self._agreement.settle(_lens_question(lens, [items[at] for at in mine]), [(member, given)])
+                self._agreement.trust(member)
+                if agreed != given:
+                    reason = f"others agree on something else about lens {lens.name}"
+                    raise self._agreement.lose(EndpointQuarantined(member.host, reason))
+        with self._counting:
+            self._items += len(items)
+            self._compared += count
 
     def logs(self, query: LogQuery) -> Iterator[tuple[int, list[Log]]]:
         """Give logs in block order, each step when so many endpoints gave the same."""
@@ -146,7 +185,7 @@ class QuorumReader(PoolReader):
                 if behind is not None:
                     try:
                         behind.step()
-                    except ChainError as error:
+                    except (ChainError, DecodeError) as error:
                         streams.remove(behind)
                         work.failed(behind.member, error)
                     continue
@@ -219,7 +258,7 @@ def _lens_question(lens: Lens, items: Sequence[bytes]) -> Question[Records]:
         one, other = next(
             pair for pair in zip_longest(ours[wrong[0]], theirs[wrong[0]], fillvalue=b"") if pair[0] != pair[1]
         )
-        return what, _shown(one), _shown(other)
+        return what, *contrast(one, other)
 
     return Question("calls", ask, differ)
 
@@ -233,10 +272,3 @@ def _records(chunks: Iterable[LensChunk], wanted: Iterable[int]) -> Records:
             if position in found:
                 found[position].append(chunk.records[at + _POSITION : at + _WORD])
     return tuple(tuple(records) for records in found.values())
-
-
-def _shown(answer: bytes | Reverted) -> str:
-    """Show an answer in short, by its last bytes: words are padded in front."""
-    data = answer.data if isinstance(answer, Reverted) else answer
-    text = f"0x…{data[-12:].hex()}" if len(data) > 12 else f"0x{data.hex()}"
-    return f"a revert with {text}" if isinstance(answer, Reverted) else f"{text} ({len(data)} bytes)"

@@ -17,8 +17,11 @@ _OTHER_UNITS: Final = 20
 _BURST: Final = 0.25  # seconds of the budget that may be spent at once
 _CUT: Final = 0.7
 _GROWTH: Final = 1.05  # a second without a refusal
-_FIRST_CUT: Final = 10.0  # requests a second; one refusal of an endpoint without a known limit costs no more
 _SLOWEST: Final = 1.0  # requests a second
+_FIRST_CUT: Final = 10.0  # requests a second; one refusal of an endpoint without a known limit costs no more
+_GUESSED_GROWTH: Final = 1.25  # where the limit is not known, a refusal may be anything, and a slow scan looks dead
+_GUESSED_SLOWEST: Final = 5.0
+_GUESSED_PAUSE: Final = 0.5  # seconds in which refusals are one
 _FORGOTTEN: Final = 10.0  # times the speed of the first refusal, where a limit that was only guessed ends
 _WARY: Final = 30.0  # seconds after a refusal in which nothing is sent twice
 
@@ -43,6 +46,7 @@ class _Bucket:
         self.limit = limit
         self.guessed = guessed
         self.speed = limit
+        self._growth = _GUESSED_GROWTH if guessed else _GROWTH
         self._slowest = min(slowest, limit)
         self._changed = 0.0
         self._next = float("-inf")
@@ -54,7 +58,7 @@ class _Bucket:
     def spend(self, now: float, cost: float) -> float:
         """Take a turn; give the seconds to wait for it."""
         if self.speed < self.limit and now > self._changed:
-            self.speed = min(self.limit, self.speed * _GROWTH ** (now - self._changed))
+            self.speed = min(self.limit, self.speed * self._growth ** (now - self._changed))
             self._changed = now
         begin = self.free_at(now)
         self._next = begin + cost / self.speed
@@ -121,14 +125,15 @@ class Rate:
 
     def refused(self, sent_at: float) -> None:
         """Slow down after a refusal. Refusals of what was sent before the last cut say nothing new."""
-        if sent_at < self._cut_at:
-            return
         now = asyncio.get_running_loop().time()
+        guessed = self._units is None and (self._requests is None or self._requests.guessed)
+        if sent_at < self._cut_at or (guessed and now < self._cut_at + _GUESSED_PAUSE):
+            return
         self._cut_at = self._grown_at = now
         self._room = max(1.0, self._room // 2)
         if self._requests is None and self._units is None:
             seen = float(max(self._sent, self._sent_before))
-            self._requests = _Bucket(_FORGOTTEN * max(seen, _FIRST_CUT), _SLOWEST, guessed=True)
+            self._requests = _Bucket(_FORGOTTEN * max(seen, _FIRST_CUT), _GUESSED_SLOWEST, guessed=True)
             self._requests.speed = max(seen, _FIRST_CUT / _CUT)
         for bucket in (self._requests, self._units):
             if bucket is not None:

@@ -57,6 +57,7 @@ class RpcReader:
         self._options = options
         self._finalized = None if opening.final is None else min(opening.final, opening.block.number)
         self._hashes = opening.hashes
+        self.head = opening.head
         self.chain_id = opening.chain_id
         self.genesis_hash = opening.genesis_hash
         self.block = opening.block

@@ -15,13 +15,17 @@ __all__ = ["Lag", "Retry"]
 _LONGEST_PAUSE: Final = 8.0  # seconds between two attempts where the endpoint names none
 _FIRST_LAG_PAUSE: Final = 0.1
 _LONGEST_LAG_PAUSE: Final = 1.0
-_ODD_ANSWERS: Final = 2  # repetitions of what got no JSON-RPC: the hiccup of a load balancer, or a wrong URL
+_ODD_ANSWERS: Final = 2  # repetitions of what got no JSON-RPC from who never gave any: probably the URL is wrong
 
 
 class Lag:
-    """How long an endpoint has been behind. Shared by its requests: what one waited for, the next need not again."""
+    """How long an endpoint has been behind. Shared by its requests: what one waited for, the next need not again.
+
+    ``answered``: whether any of them was ever answered, so that the URL is right.
+    """
 
     def __init__(self, patience: float) -> None:
+        self.answered = False
         self._patience = patience
         self._began: float | None = None
         self._seen = 0.0
@@ -82,6 +86,7 @@ class Retry:
 
     def answered(self) -> None:
         """Note that the request went through in the end."""
+        self._shared_lag.answered = True
         if self._lag:
             self._shared_lag.over()
 
@@ -92,7 +97,7 @@ class Retry:
             return self._jitter(min(_LONGEST_LAG_PAUSE, _FIRST_LAG_PAUSE * 2.0 ** (self._lag - 1)))
         if kind is Kind.NOT_RPC:
             self._odd += 1
-            again = failure.status == 200 and self._odd <= _ODD_ANSWERS
+            again = failure.status == 200 and (self._shared_lag.answered or self._odd <= _ODD_ANSWERS)
         else:
             again = kind in TRANSIENT and not (self._shrinkable and kind is Kind.TIMEOUT)
         if not again or self.failures - self._lag >= self._options.attempts:

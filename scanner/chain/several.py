@@ -9,13 +9,14 @@ from functools import partial
 from typing import Final, Protocol
 
 from scanner.beside import beside
-from scanner.chain.blocks import block_parameter
+from scanner.chain.blocks import block_parameter, moves
 from scanner.chain.interface import Block
 from scanner.chain.members import Member, Members, PinnedReader, all_failed, reason_of
 from scanner.chain.pool import PoolReader
 from scanner.chain.quorum import QuorumReader
 from scanner.chain.spec import EndpointSpec
 from scanner.errors import (
+    BlockUnavailable,
     BlockUndone,
     ChainError,
     ConfigError,
@@ -43,6 +44,7 @@ class Opener(Protocol):
 
 
 _KEPT: Final = 128  # blocks whose state a node keeps without being an archive
+_BEHIND: Final = 3  # blocks that an endpoint may be behind another one and still name the block
 _RECENT: Final = ("latest", "safe", "finalized")
 
 
@@ -76,6 +78,16 @@ def open_several(
         raise ChainError(f"no endpoint is left: {'; '.join(notes)}")
     failures: list[tuple[EndpointSpec, ChainError]] = []
     members = _open(left, block, opener, expected_chain_id, failures)
+    if moves(block) and (newest := _far_ahead(members)) is not None:
+        # whoever is asked first names the block, and it is far behind the others
+        notes.append(
+            f"{members[0].host} is behind {newest.host}, which was asked for the block: {_heads(members[0], newest)}"
+        )
+        for member in members:
+            member.reader.close()
+        failures.clear()
+        left.sort(key=lambda spec: spec is not newest.spec)
+        members = _open(left, block, opener, expected_chain_id, failures)
     try:
         if quorum > 1:
             _compare_hashes(members, failures, opener, quorum, notes)
@@ -83,6 +95,7 @@ def open_several(
         if len(members) < quorum:
             raise QuorumLost(
                 f"{quorum} endpoints have to agree and {len(members)} can be read at this block: {'; '.join(notes)}"
+                f"{_advice(block, [error for _, error in failures])}"
             )
         together = Members(members, old=old, notes=notes)
         return QuorumReader(together, quorum, share) if quorum > 1 else PoolReader(together)
@@ -90,6 +103,17 @@ def open_several(
         for member in members:
             member.reader.close()
         raise
+
+
+def _far_ahead(members: Sequence[Member]) -> Member | None:
+    """Give the endpoint with the newest block where the first one is far behind it."""
+    heads = {member.host: head for member in members if (head := member.reader.head) is not None}
+    newest = max(members, key=lambda member: heads.get(member.host, 0))
+    return newest if heads.get(newest.host, 0) - heads.get(members[0].host, 2**63) > _BEHIND else None
+
+
+def _heads(first: Member, newest: Member) -> str:
+    return f"their newest blocks are {first.reader.head} and {newest.reader.head}"
 
 
 def _check(specs: Sequence[EndpointSpec], quorum: int) -> None:
@@ -192,6 +216,15 @@ def _compare_hashes(
         raise QuorumLost(
             f"{' and '.join(ours)} and {' and '.join(theirs)} disagree about {what}: {like.block.hash} and {found}"
         )
+
+
+def _advice(block: int | str, failures: Sequence[ChainError]) -> str:
+    """Say what helps where an endpoint does not have one of the newest blocks yet."""
+    wanted = block_parameter(block)
+    newest = wanted == "latest" if isinstance(wanted, str) else -_KEPT < wanted < 0
+    if newest and any(isinstance(error, BlockUnavailable) for error in failures):
+        return "; a block that is a little older may be there on all of them: try --block -5 or --block finalized"
+    return ""
 
 
 def _is_old(block: int | str) -> bool:

@@ -251,6 +251,15 @@ def test_one_that_lags_is_left_out_and_one_that_catches_up_is_not(
         assert result.snapshot.rpc_hosts == (first.host, second.host)
 
 
+def test_one_that_is_far_behind_does_not_name_the_block(small: DevMarket, truth: ScanResult, tmp_path: Path) -> None:
+    with endpoints(small.anvil.url, behind(small.anvil, 20), passing) as (stale, second):
+        result, source = scan_with(small, tmp_path / "index", [stale.url, second.url])
+    assert same(result, truth)
+    assert f"{stale.host} is behind {second.host}" in source.warnings[0]
+    assert "lags 20 blocks behind" in source.warnings[1]
+    assert result.snapshot.rpc_hosts == (second.host,)
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from scanner.chain.lenses import LENS
 from scanner.devchain import DevMarket
 from scanner.errors import ConfigError, QuorumLost
 from scanner.results import ScanResult
-from tests.chain.endpoints import Endpoint, Liar, endpoints, passing, same, scan_with
+from tests.chain.endpoints import Endpoint, Liar, Lie, endpoints, passing, same, scan_with
 from tests.chain.proxy import Request, Rule, Say, refuse
+from tests.chain.test_pool import behind
 
 pytestmark = pytest.mark.chain
 
@@ -108,8 +110,11 @@ def test_of_two_that_differ_none_is_believed(small: DevMarket, tmp_path: Path, w
         scan_with(small, tmp_path / "index", [endpoint.url for endpoint in opened], 2, verify="all")
     text = str(caught.value)
     assert caught.value.exit_code == 3
-    assert "disagree about" in text
-    assert all(endpoint.host in text for endpoint in opened)
+    if what == "an old block":  # every answer says which block it is of
+        assert re.search(f"{opened[at].host}: .*answered from the state of another", text)
+    else:
+        assert "disagree about" in text
+        assert all(endpoint.host in text for endpoint in opened)
     assert "s3cret" not in text
     if what == "a log":
         assert "logs of blocks" in text
@@ -134,6 +139,9 @@ def test_of_three_the_one_that_lies_is_named_and_left_out(
     if at == 2:  # it is asked only where others differ
         assert source.warnings == ()
         return
+    if what == "an old block":
+        assert any(f"{opened[at].host} failed at reading calls" in warning for warning in source.warnings)
+        return
     assert result.snapshot.rpc_hosts == tuple(honest)
     told = [warning for warning in source.warnings if opened[at].host in warning]
     assert len(told) == 1
@@ -153,6 +161,62 @@ def test_a_sample_finds_who_changes_everything(small: DevMarket, tmp_path: Path)
     found = pytest.raises(QuorumLost, match="compared answers of lens")
     with endpoints(small.anvil.url, Liar(small.anvil.url, every_balance), passing) as (first, second), found:
         scan_with(small, tmp_path / "index", [first.url, second.url], 2, share=0.05)
+
+
+def runs_nothing(request: Request) -> Say | None:
+    """Take neither overrides nor the creation of a contract."""
+    if request["method"] == "eth_call" and len(request["params"]) > 2:
+        return refuse("too many arguments, want at most 2", -32602)
+    if request["method"] == "eth_call" and not request["params"][0].get("to"):
+        return refuse("contract creation is not supported", -32602)
+    return None
+
+
+@pytest.mark.parametrize("more", [0, 1])
+@pytest.mark.parametrize("at", [0, 1])
+def test_accounts_are_compared_where_others_run_no_lens(
+    small: DevMarket, truth: ScanResult, tmp_path: Path, at: int, more: int
+) -> None:
+    rules: list[Rule] = [runs_nothing] * (1 + more)
+    rules.insert(at, Liar(small.anvil.url, one_balance))
+    with endpoints(small.anvil.url, *rules) as opened:
+        result, source = scan_with(small, tmp_path / "index", [e.url for e in opened], 2)
+    assert same(result, truth)
+    assert source.assurance is not None
+    assert source.assurance.startswith("2 endpoints (")
+    assert source.assurance.endswith(" agree on every call and log")
+
+
+def cut(request: Request, honest: Any) -> Any:
+    """Leave out the last bytes of what a lens answers."""
+    return honest[:-10] if request["method"] == "eth_call" and request["params"][0].get("to") == LENS else honest
+
+
+def foreign(request: Request, honest: Any) -> Any:
+    """Give a log of a contract that was not asked about."""
+    if request["method"] != "eth_getLogs" or not honest:
+        return honest
+    return [{**honest[0], "address": "0x" + 40 * "0"}, *honest[1:]]
+
+
+@pytest.mark.parametrize("lie", [cut, foreign])
+def test_an_answer_of_another_shape_is_asked_of_the_next(
+    small: DevMarket, truth: ScanResult, tmp_path: Path, lie: Lie
+) -> None:
+    for needed in (1, 2):
+        with endpoints(small.anvil.url, Liar(small.anvil.url, lie), passing, passing) as opened:
+            result, source = scan_with(small, tmp_path / f"{needed}", [e.url for e in opened], needed)
+        assert same(result, truth)
+        assert any(f"{opened[0].host} failed at reading" in warning for warning in source.warnings)
+
+
+def test_who_lags_is_left_out_with_advice(small: DevMarket, tmp_path: Path) -> None:
+    with endpoints(small.anvil.url, passing, behind(small.anvil, 2)) as opened:
+        urls = [endpoint.url for endpoint in opened]
+        with pytest.raises(QuorumLost, match=r"lags 2 blocks behind .*: try --block -5 or --block finalized"):
+            scan_with(small, tmp_path / "index", urls, 2, block="latest")
+        result, _ = scan_with(small, tmp_path / "index", urls, 2, block="-5")
+    assert result.trustworthy
 
 
 def test_who_agree_give_what_one_gives(small: DevMarket, truth: ScanResult, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ class FakeReader:
     order: Sequence[int] = ()
     by_hash: bool = True
     final: int = 90
+    head: int | None = None
     chain_id: int = 1
     genesis_hash: str = "0x00"
     block: Block = BLOCK

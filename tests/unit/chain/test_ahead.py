@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from scanner.chain.ahead import AheadReader, Hints
 from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted
 from scanner.errors import RpcError
+from scanner.kept import load_kept, save_kept
 
 
 class _Asked:
@@ -78,6 +80,37 @@ def test_what_the_node_refuses_is_still_raised() -> None:
     reader = AheadReader(_Asked(frozenset({b"pool"})))
     with pytest.raises(RpcError):
         _scan(reader)
+
+
+TO = "0x" + 40 * "2"
+HOSTILE: dict[str, dict[str, object]] = {
+    "short": {"calls": [(TO[:-2], b"x")]},
+    "long": {"calls": [(TO, b"good"), (TO + "00", b"x")]},
+    "a line's end": {"calls": [(TO + "\n", b"x")]},
+    "upper case": {"calls": [("0x" + 40 * "A", b"x")]},
+    "no hex": {"calls": [("0x" + 40 * "g", b"x")]},
+    "other digits": {"calls": [("0x" + 40 * "\u0661", b"x")]},
+    "many": {"calls": [(TO, index.to_bytes(2, "big")) for index in range(5_001)]},
+    "large": {"calls": [(TO, bytes(400_001))]},
+    "no block": {"blocks": [5, -1]},
+    "no number": {"blocks": [2**63]},
+    "many blocks": {"blocks": list(range(1_001))},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hints_that_no_scan_writes_are_not_taken(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "questions.json"
+    assert save_kept(path, {"calls": [(TO, b"good")], "blocks": [5]})
+    assert load_kept(path, Hints) == Hints([(TO, b"good")], [5])
+    assert save_kept(path, {"calls": [], "blocks": [], **HOSTILE[name]})
+    assert load_kept(path, Hints) is None
+
+
+def test_what_would_not_be_taken_is_not_kept() -> None:
+    reader = AheadReader(_Asked())
+    reader.call([Call("0xABC", b"x")])
+    assert reader.noted is None
 
 
 def test_overrides_are_never_answered_from_memory() -> None:

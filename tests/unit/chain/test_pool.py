@@ -78,9 +78,7 @@ def test_one_that_cannot_be_reached_is_asked_last_for_everything() -> None:
     assert len(pool.notes) == 1
 
 
-@pytest.mark.parametrize(
-    "error", [failure(Kind.REVERTED), failure(Kind.OUT_OF_TIME), DecodeError("odd"), ConfigError("no")]
-)
+@pytest.mark.parametrize("error", [failure(Kind.REVERTED), failure(Kind.OUT_OF_TIME), ConfigError("no")])
 def test_what_another_endpoint_cannot_mend_is_told_at_once(error: Exception) -> None:
     first, second = FakeReader("a", fails=error), FakeReader("b")
     pool = PoolReader(members(first, second))
@@ -88,6 +86,29 @@ def test_what_another_endpoint_cannot_mend_is_told_at_once(error: Exception) -> 
         with pytest.raises(type(error)):
             read()
     assert second.asked == []
+
+
+def test_an_answer_of_another_shape_is_none_and_goes_to_the_next() -> None:
+    for good in (0, 2):
+        first, second = FakeReader("a", fails=DecodeError("odd shape"), good=good), FakeReader("b")
+        pool = PoolReader(members(first, second))
+        assert len(answered(pool)) == len(ITEMS)
+        assert pool.notes == ("a failed at reading calls, others were asked: odd shape",)
+        first.asked.clear()
+        assert [last for last, _ in pool.logs(QUERY)][-1] == 9
+        assert pool.call(CALLS) == [b"one", b"two"]
+        assert pool.block_hash(50) == f"0x{50:064x}"
+    readers = [FakeReader(host, fails=DecodeError("odd shape")) for host in "ab"]
+    with pytest.raises(RpcError, match="a: odd shape; b: odd shape"):
+        PoolReader(members(*readers)).call(CALLS)
+
+
+@pytest.mark.parametrize("words", ["odd shape", "a: odd shape"])
+def test_where_there_is_no_next_the_host_is_named(words: str) -> None:
+    pool = PoolReader(members(FakeReader("a", fails=DecodeError(words))))
+    for read in (lambda: pool.call(CALLS), lambda: list(pool.lens(LENS, ITEMS)), lambda: list(pool.logs(QUERY))):
+        with pytest.raises(DecodeError, match=r"^a: odd shape"):
+            read()
 
 
 def test_a_revert_is_an_answer() -> None:

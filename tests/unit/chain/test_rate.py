@@ -174,6 +174,42 @@ def test_one_refusal_of_an_endpoint_without_a_known_limit_costs_little_and_is_fo
     assert fast < 0.2
 
 
+def test_refusals_by_lot_do_not_stop_an_endpoint_without_a_known_limit() -> None:
+    async def work() -> list[float]:
+        budget, loop = rate(), asyncio.get_running_loop()
+        seconds = []
+        for _ in range(4):
+            began = loop.time()
+            for _ in range(100):
+                await spend(budget, 1)
+                budget.refused(loop.time())  # each one, which is more than any lot
+            seconds.append(loop.time() - began)
+        for _ in range(10):
+            budget.refused(loop.time())  # within half a second: one
+        await asyncio.sleep(10)
+        began = loop.time()
+        await spend(budget, 46)
+        return [*seconds, loop.time() - began]
+
+    *cut, after = run(work())[0]
+    assert all(seconds <= 100 / 5 + 0.5 for seconds in cut), "no slower than 5 a second"
+    assert after < 2, "10 s of quiet are nine times the speed"
+
+
+def test_refusals_of_half_a_second_are_one() -> None:
+    async def work() -> float:
+        budget, loop = rate(), asyncio.get_running_loop()
+        await spend(budget, 1)
+        for _ in range(6):
+            budget.refused(loop.time())
+            await asyncio.sleep(0.05)
+        began = loop.time()
+        await spend(budget, 21)
+        return loop.time() - began
+
+    assert run(work())[0] == pytest.approx(20 / 10 - 0.25, abs=0.4)
+
+
 def test_a_named_wait_holds_everyone_and_is_raised_when_too_long() -> None:
     async def work() -> None:
         budget, loop = rate(), asyncio.get_running_loop()
