@@ -15,10 +15,14 @@ __all__ = ["Candidates", "check_start", "discover"]
 
 @dataclass(frozen=True)
 class Candidates:
-    """Owners to read, and those that the last complete scan saw without debt."""
+    """Owners to read, and those that the last complete scan saw without debt.
+
+    doubtful: logs that an earlier scan read may lack some, as nothing but that scan's node says that they were all.
+    """
 
     active: list[str]
     idle: list[str]
+    doubtful: bool = False
 
 
 def discover(
@@ -39,6 +43,7 @@ def discover(
     check_start(index.asked_first, pinned)
     tail: dict[str, str] = {}
     start, trusted = _start(chain, index)
+    doubtful = read_logs and trusted and start > index.read_once_from
     marks_hold = _check_idle(chain, index)
     if read_logs and start <= pinned:
         final = chain.finalized_number() if trusted else -1
@@ -60,7 +65,7 @@ def discover(
         active, idle = [*active, *idle], []
     if tail:
         active.extend(sorted(set(tail.values()).difference(active)))
-    return Candidates(active, [owner for owner in idle if owner not in tail])
+    return Candidates(active, [owner for owner in idle if owner not in tail], doubtful)
 
 
 def check_start(first_block: int, pinned: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,16 @@ def _targets(source: Source, options: ScanOptions) -> list[Target]:
     targets = resolve_targets(source.reader, options.markets, options.protocol, options.from_block)
     source.notes["targets"] = [{"root": target.root, "name": target.name} for target in targets]
     return targets
+
+
+def _draw(source: Source, options: ScanOptions) -> str:
+    """Give what the accounts to verify are drawn by: a secret, since a node that knew them could lie of the others.
+
+    A recording brings that of its scan; one without any has all accounts verified, or the draw of earlier versions.
+    """
+    if options.verify == "sample" and not source.replayed:
+        source.notes.setdefault("draw", secrets.token_hex(16))
+    return str(source.notes.get("draw", source.reader.block.hash))
 
 
 def _summary(
@@ -162,7 +173,7 @@ def scan_source(
         hear.stage("computing")
         prepared = prepare(read, timestamp, options)
         clock.lap("compute")
-        rows = choose_rows(prepared.health, read.positions.accounts, options.verify, chain.block.hash)
+        rows = choose_rows(prepared.health, read.positions.accounts, options.verify, _draw(source, options))
         hear.stage("verifying against the contract", len(rows))
         with _answers_of_the_contract(), source.aside():  # the accounts are drawn anew for each block
             mismatches = target.protocol.verify(chain, read.market, read.positions, prepared.health, rows)

@@ -21,7 +21,8 @@ from scanner.results import ReserveProof
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions
 from scanner.sources import Source
-from scanner.store.index import BorrowerIndex, index_path
+from scanner.store.files import index_path
+from scanner.store.index import BorrowerIndex
 from scanner.targets import Target
 
 __all__ = ["Listener", "Silence", "open_index", "read_market", "remember_idle"]
@@ -64,7 +65,8 @@ def open_index(chain: Reader, target: Target, file: str | Path | None) -> Iterat
 def read_market(source: Source, target: Target, options: ScanOptions, listener: Listener | None = None) -> MarketRead:
     """Find and read every position of a market, and what the protocol says they sum up to.
 
-    Accounts that the last complete scan saw without debt are read only when the proof misses debt without them. The
+    Accounts that the last complete scan saw without debt are read only when the proof misses debt without them. When
+    it does with them too, logs that an earlier scan kept are read once more: the node may have lagged then. The
     market is read while borrowers are found, and its oracle, whose proof is many small requests, beside the accounts.
     """
     hear = listener or Silence()
@@ -90,6 +92,11 @@ def read_market(source: Source, target: Target, options: ScanOptions, listener: 
     if found.idle and not all(total.complete for total in totals):
         owners = [*found.active, *found.idle]
         positions, totals = read(owners)
+    if found.doubtful and any(total.missing > total.tolerance for total in totals) and not positions.skipped.height:
+        found = _candidates(source, target, options, hear, reading, again=True)
+        if not {*found.active, *found.idle} <= set(owners):
+            owners = [*found.active, *found.idle]
+            positions, totals = read(owners)
     source.notes.setdefault("owners", {})[target.root] = owners
     return MarketRead(market, protocol.rules(market), oracle.result(), positions, totals, owners)
 
@@ -100,9 +107,18 @@ def _oracle(source: Source, target: Target, market: Market, options: ScanOptions
 
 
 def _candidates(
-    source: Source, target: Target, options: ScanOptions, listener: Listener, market: Future[Market]
+    source: Source,
+    target: Target,
+    options: ScanOptions,
+    listener: Listener,
+    market: Future[Market],
+    *,
+    again: bool = False,
 ) -> Candidates:
-    """Give the owners to read; a recording brings its own. Raises at once what reading the market beside it raises."""
+    """Give the owners to read; a recording brings its own. Raises at once what reading the market beside it raises.
+
+    again: read the logs again that were read only once as yet.
+    """
     chain = source.reader
 
     def heard(done: int, total: int) -> None:
@@ -116,9 +132,14 @@ def _candidates(
     if options.only:
         return Candidates(list(options.only), [])
     with open_index(chain, target, options.index_file) as index:
-        listener.stage("finding borrowers")
+        listener.stage("debt without an owner: reading the logs again" if again else "finding borrowers")
         wanted = target.protocol.discovery(chain, target.root)
-        return discover(chain, wanted, index, read_logs=options.discover, progress=heard)
+        if again:
+            index.doubt()
+        found = discover(chain, wanted, index, read_logs=options.discover, progress=heard)
+        if again:
+            index.settle()
+        return found
 
 
 def remember_idle(source: Source, target: Target, read: MarketRead, options: ScanOptions, health: pl.DataFrame) -> None:

@@ -14,17 +14,17 @@ _SAMPLE: Final = 200
 _NEAREST: Final = 50
 
 
-def choose_rows(health: pl.DataFrame, accounts: pl.DataFrame, how: str, block_hash: str) -> list[int]:
+def choose_rows(health: pl.DataFrame, accounts: pl.DataFrame, how: str, drawn_by: str) -> list[int]:
     """List rows of a health frame to verify, in ascending order.
 
-    ``all`` takes every account, ``sample`` 200 drawn by the block hash and the 50 whose health factor is nearest to 1,
-    ``none`` nothing. ``accounts`` names the ``position`` of each row.
+    ``all`` takes every account, ``sample`` 200 drawn by a text and the 50 whose health factor is nearest to 1, ``none``
+    nothing. ``accounts`` names the ``position`` of each row. Who knows the text knows the draw.
     """
     if how == "none":
         return []
     if how == "all":
         return health["row"].to_list()
-    seed = block_hash.encode()
+    seed = drawn_by.encode()
 
     def lot(row: tuple[int, str]) -> bytes:
         # A digest, not a random generator: the draw is the same on every machine and with every version of Python.

@@ -8,13 +8,15 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
-from scanner.chain.failures import Kind, RpcFailure, classify, clean, revert_data, suggested_wait
+from scanner.chain.failures import LONGEST, Kind, RpcFailure, classify, clean, revert_data, suggested_wait
 from scanner.chain.redact import Redactor
-from scanner.chain.transport import HttpAnswer
+from scanner.chain.transport import HttpAnswer, TooLarge
 
 __all__ = ["Answers", "Envelope"]
 
 _SHOWN: Final = 80  # characters of an answer of unexpected shape
+_CLASSIFIED: Final = 2 * LONGEST  # characters of a message; more than are shown, so that what is cut is known to be
+_MOST_CODE: Final = 2**53
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)  # a text that is no UTF-8 is a ValueError
 
 
@@ -79,6 +81,8 @@ class Answers:
         """Say what an exception of the HTTP client means. Its own words may hold the URL and are not used."""
         if isinstance(error, TimeoutError):
             return self.failure(method, f"no answer in time ({seconds:g} s)", Kind.TIMEOUT)
+        if isinstance(error, TooLarge):
+            return self.failure(method, f"the answer is longer than {error.limit:,} bytes", Kind.PAYLOAD_TOO_LARGE)
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             return self.failure(method, "the certificate of the endpoint is not valid", Kind.UNREACHABLE)
         if isinstance(error, aiohttp.ClientConnectorError):
@@ -99,12 +103,12 @@ class Answers:
             return self.failure(method, "the answer has neither result nor error", Kind.NOT_RPC)
         if not isinstance(error, Mapping):
             error = {"message": str(error)}
-        message, code, data = str(error.get("message", "")), error.get("code"), error.get("data")
-        code = code if isinstance(code, int) else None
+        message, code, data = str(error.get("message", ""))[:_CLASSIFIED], error.get("code"), error.get("data")
+        code = code if isinstance(code, int) and abs(code) < _MOST_CODE else None
         returned = revert_data(data)
         # "Reverted 0x…" is the only word of some nodes for a revert
         plain = data is None or (returned and not str(data).startswith("Reverted"))
-        kind = classify(message if plain else f"{message} {str(data)[:1_000]}", code, http.status)
+        kind = classify(message if plain else f"{message[:LONGEST]} {str(data)[:1_000]}", code, http.status)
         if returned and method == "eth_call" and kind in (Kind.SERVER, Kind.OTHER):
             kind = Kind.REVERTED  # what a contract returned is its answer, however the node words it
         wait = http.retry_after
@@ -118,9 +122,8 @@ class Answers:
 
     def malformed(self, method: str, result: msgspec.Raw) -> RpcFailure:
         """Make the failure for a result of another shape than the method has."""
-        shown = self.redact(
-            bytes(result)[: 50 * _SHOWN].decode("utf-8", "replace")
-        )  # before it is cut: a part is too much
+        # redacted before it is cut: a part is too much
+        shown = self.redact(bytes(memoryview(result)[: 8 * LONGEST]).decode("utf-8", "replace"), LONGEST)
         return self.failure(method, f"unexpected result {clean(shown, _SHOWN)}")
 
     def failure(
@@ -135,7 +138,7 @@ class Answers:
         status: int = 200,
     ) -> RpcFailure:
         """Make a failure. Every one is made here, so that none shows what is secret."""
-        shown = f"{self.host}: {method}: {clean(self.redact(message))}"
+        shown = f"{self.host}: {method}: {clean(self.redact(message, LONGEST))}"
         shown += f" (code {code})" if code is not None else ""
         return RpcFailure(shown, kind, code=code, data=data, retry_after=retry_after, status=status)
 

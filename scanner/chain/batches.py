@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -30,10 +30,15 @@ _GENERAL: Final = _DOUBTFUL | {Kind.UNAUTHORIZED, Kind.PLAN_EXHAUSTED}
 _NEVER = re.compile(r"\bnot (supported|allowed|available|permitted)|unsupported|disabled", re.IGNORECASE)
 
 
+class _Single(Protocol):
+    def __call__(self, request: Request, *, shrinkable: bool) -> Awaitable[Outcome]: ...
+
+
 class Batcher:
     """Sends the batches of an endpoint in pieces that it takes, and asks one by one where it takes none.
 
-    post sends one batch, once; single asks for one request with its retries; retry makes the patience for a batch.
+    post sends one batch, once; single asks for one request with its retries, ``shrinkable`` or not; retry makes the
+    patience for a batch.
     """
 
     def __init__(
@@ -41,7 +46,7 @@ class Batcher:
         learned: Learned,
         most: int,
         post: Callable[[Sequence[Request], int], Awaitable[list[Outcome] | RpcFailure]],
-        single: Callable[[Request], Awaitable[Outcome]],
+        single: _Single,
         retry: Callable[[], Retry],
     ) -> None:
         self._learned = learned
@@ -51,22 +56,27 @@ class Batcher:
         self._retry = retry
         self._taken = False  # whether a batch ever came back with answers
 
-    async def ask(self, requests: Sequence[Request]) -> list[Outcome]:
-        """Give an answer or a final failure for each request, in their order."""
+    async def ask(self, requests: Sequence[Request], *, shrinkable: bool = False) -> list[Outcome]:
+        """Give an answer or a final failure for each request, in their order.
+
+        ``shrinkable``: the caller can ask for less, so a timeout is given at once.
+        """
         if not self._taken and len(requests) > (size := self._size()) > 1:
             # the first batch shows what the endpoint takes, so that only one is refused
-            return [*await self._piece(requests[:size]), *await self.ask(requests[size:])]
-        size = self._size()
-        return await self._pieces([requests[at : at + size] for at in range(0, len(requests), size)])
+            first = await self._piece(requests[:size], shrinkable)
+            return [*first, *await self.ask(requests[size:], shrinkable=shrinkable)]
+        return await self._pieces(requests, self._size(), shrinkable)
 
     def _size(self) -> int:
         learned = self._learned.batch
         return max(self._most if learned is None else min(learned, self._most), 1)
 
-    async def _pieces(self, pieces: Sequence[Sequence[Request]]) -> list[Outcome]:
-        return [outcome for piece in await asyncio.gather(*map(self._piece, pieces)) for outcome in piece]
+    async def _pieces(self, requests: Sequence[Request], size: int, shrinkable: bool) -> list[Outcome]:
+        pieces = [requests[at : at + size] for at in range(0, len(requests), size)]
+        answered = await asyncio.gather(*(self._piece(piece, shrinkable) for piece in pieces))
+        return [outcome for piece in answered for outcome in piece]
 
-    async def _piece(self, requests: Sequence[Request]) -> list[Outcome]:
+    async def _piece(self, requests: Sequence[Request], shrinkable: bool) -> list[Outcome]:
         found: dict[int, Outcome] = {}
         waiting = list(range(len(requests)))
         retry = self._retry()
@@ -86,14 +96,17 @@ class Batcher:
             if not isinstance(wait, RpcFailure):
                 await asyncio.sleep(wait)
                 continue
-            if self._worth_parting(wait, whole=isinstance(sent, RpcFailure)):
-                found.update(zip(waiting, await self._apart([requests[at] for at in waiting], wait), strict=True))
+            # of what hangs in its first batch ever it is not known whether it takes any
+            given_up = shrinkable and self._taken and wait.kind is Kind.TIMEOUT
+            if not given_up and self._worth_parting(wait, whole=isinstance(sent, RpcFailure)):
+                apart = await self._apart([requests[at] for at in waiting], wait, shrinkable)
+                found.update(zip(waiting, apart, strict=True))
             else:
                 lost = [at for at in waiting if found.get(at, failure) is failure]
                 found.update((at, wait.of(requests[at][0])) for at in lost)
             return [found[at] for at in range(len(requests))]
         for at in waiting if len(waiting) == 1 else ():
-            found[at] = await self._single(requests[at])
+            found[at] = await self._single(requests[at], shrinkable=shrinkable)
         return [found[at] for at in range(len(requests))]
 
     def _worth_parting(self, failure: RpcFailure, *, whole: bool) -> bool:
@@ -103,7 +116,7 @@ class Batcher:
             return False
         return failure.kind in _SMALLER or failure.kind in _TELLING
 
-    async def _apart(self, requests: Sequence[Request], failure: RpcFailure) -> list[Outcome]:
+    async def _apart(self, requests: Sequence[Request], failure: RpcFailure, shrinkable: bool) -> list[Outcome]:
         """Ask in smaller batches, else one by one, and remember what the endpoint takes."""
         half = len(requests) // 2
         if failure.kind is Kind.BATCH_REFUSED:
@@ -119,11 +132,11 @@ class Batcher:
         else:
             size = 1
         if size > 1:
-            return await self._pieces([requests[at : at + size] for at in range(0, len(requests), size)])
-        found = [await self._single(requests[0])]
+            return await self._pieces(requests, size, shrinkable)
+        found = [await self._single(requests[0], shrinkable=shrinkable)]
         if _kind(found[0]) is failure.kind and failure.kind in _GENERAL:
             return found + [failure.of(method) for method, _ in requests[1:]]
-        found += await asyncio.gather(*map(self._single, requests[1:]))
+        found += await asyncio.gather(*(self._single(request, shrinkable=shrinkable) for request in requests[1:]))
         if failure.kind not in _SMALLER and any(map(_answered, found)):
             self._learned.batch = 0
         return found

@@ -19,12 +19,17 @@ __all__ = [
     "block_question",
     "head_number",
     "moves",
+    "quantity",
     "read_block",
     "unknown_block",
 ]
 
 TAGS: Final = ("latest", "safe", "finalized", "earliest")
 _SCALES: Final = {"k": 10**3, "m": 10**6, "b": 10**9}
+_QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,16}")
+_HASH: Final = re.compile(r"0x[0-9a-f]{64}")
+_MOST: Final = 2**40
+"""More than blocks or seconds of any chain; what is kept and shown has room for it."""
 _NUMBER: Final = re.compile(r"(-?)(\d[\d_]*)(?:\.(\d+))?([kmb]?)", re.IGNORECASE)
 
 
@@ -79,14 +84,29 @@ def read_block(endpoint: Endpoint, method: str, result: msgspec.Raw) -> Block | 
     """Read the answer to a ``block_question``; None where the endpoint knows no such block. Raises RpcFailure."""
     try:
         raw = _decoder.decode(result)
-        return None if raw is None else Block(int(raw.number, 16), raw.hash.lower(), int(raw.timestamp, 16))
+        if raw is None:
+            return None
+        if not _HASH.fullmatch(raw.hash.lower()):
+            raise ValueError("a block hash has 32 bytes")
+        return Block(quantity(raw.number), raw.hash.lower(), quantity(raw.timestamp))
     except (msgspec.MsgspecError, ValueError):
         raise endpoint.malformed(method, result) from None  # int() quotes what it cannot read
 
 
+def quantity(text: str, below: int = _MOST) -> int:
+    """Read a number as JSON-RPC has it. Raises ValueError for anything else, and for one that cannot be meant."""
+    if not _QUANTITY.fullmatch(text) or (number := int(text, 16)) >= below:
+        raise ValueError("no quantity, or too large")
+    return number
+
+
 async def head_number(endpoint: Endpoint) -> int:
-    """Give the number of the endpoint's newest block."""
-    return int(await endpoint.text("eth_blockNumber", []), 16)
+    """Give the number of the endpoint's newest block. Raises RpcFailure."""
+    result = await endpoint.request("eth_blockNumber", [])
+    try:
+        return quantity(msgspec.json.decode(result, type=str))
+    except (msgspec.MsgspecError, ValueError):
+        raise endpoint.malformed("eth_blockNumber", result) from None
 
 
 async def block_by_number(endpoint: Endpoint, block: int | str) -> Block | None:

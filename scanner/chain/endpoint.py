@@ -24,7 +24,7 @@ from scanner.chain.retry import Lag, Retry
 from scanner.chain.spec import EndpointSpec
 from scanner.chain.translog import TransportLog
 from scanner.chain.transport import Provider
-from scanner.chain.wire import Ask, Wire
+from scanner.chain.wire import CLOSED, Ask, Wire
 
 __all__ = ["Endpoint"]
 
@@ -32,7 +32,7 @@ __all__ = ["Endpoint"]
 class Endpoint:
     """A node behind a URL. Nothing that leaves this class shows more of the URL than its host.
 
-    deadline: shared with other endpoints; without one ``Options.time_limit`` counts from here on.
+    deadline: shared with other endpoints; without one there is no limit to the time of everything together.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Endpoint:
         self.learned = learned or Learned()
         self._answers = Answers(self.host, Redactor(spec.url))
         self._provider = Provider(spec.url, self.host, timeout=options.timeout)
-        self._deadline = deadline or Deadline(options.time_limit)
+        self._deadline = deadline or Deadline()
         self._options = options
         # several parts of a scan, each with its own requests in flight, share an endpoint
         rate = Rate(spec, 2 * options.concurrency)
         self._wire = Wire(self._provider, self._answers, rate, options, self._deadline, log)
-        self._batcher = Batcher(self.learned, options.batch_http, self._post_batch, self._outcome, self._retry)
+        self._batcher = self.batcher(self.learned, options.batch_http)
         self._ids = itertools.count(1)
         self._lag = Lag(options.lag_patience)
         self._gathered: list[tuple[Request, asyncio.Future[Outcome]]] = []
@@ -62,7 +62,7 @@ class Endpoint:
         self.doubt: Callable[[], Awaitable[bool]] | None = None
         """Asked when a block is said to be unknown: whether to wait for it. May raise what it found out."""
         if log is not None:
-            log.opened(self.host, spec, options)
+            log.opened(self.host, spec, options, self._deadline.limit)
 
     @property
     def sent(self) -> int:
@@ -84,15 +84,22 @@ class Endpoint:
             raise outcome
         return outcome
 
-    async def batch(self, requests: Sequence[Request]) -> list[Outcome]:
+    async def batch(self, requests: Sequence[Request], *, shrinkable: bool = False) -> list[Outcome]:
         """Ask for several results in few HTTP requests; give each one's result or its final failure, in their order.
 
-        Where the endpoint refuses batches they are asked one by one, and ``learned`` remembers it.
+        Where the endpoint refuses batches they are asked one by one, and ``learned`` remembers it. ``shrinkable``: the
+        caller can ask for less, so a timeout is given at once.
         """
-        return await self._batcher.ask(requests)
+        return await self._batcher.ask(requests, shrinkable=shrinkable)
+
+    def batcher(self, learned: Learned, most: int) -> Batcher:
+        """Make a sender of batches of up to ``most`` that learns for itself, within the budget of this endpoint."""
+        return Batcher(learned, most, self._post_batch, self._outcome, self._retry)
 
     async def together(self, method: str, params: list[Any]) -> msgspec.Raw:
         """Do as ``request`` does, in one HTTP request with what else is asked this moment. Raises RpcFailure."""
+        if self._wire.closed:
+            raise self._closed(method)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
         self._gathered.append(((method, params), answer))
@@ -108,7 +115,7 @@ class Endpoint:
         result = await self.request(method, params)
         try:
             return msgspec.json.decode(result, type=str)
-        except msgspec.MsgspecError as error:
+        except ValueError as error:  # of another shape, or no UTF-8
             raise self.malformed(method, result) from error
 
     def malformed(self, method: str, result: msgspec.Raw) -> RpcFailure:
@@ -116,8 +123,18 @@ class Endpoint:
         return self._answers.malformed(method, result)
 
     async def close(self) -> None:
-        """Close the connections. What is asked from now on, by a thread that does not know it yet, fails at once."""
+        """Close the connections. What is asked from now on, by a thread that does not know it yet, fails at once.
+
+        So does what was asked and has no answer yet.
+        """
         self._wire.closed = True
+        unsent, self._gathered = self._gathered, []
+        for (method, _), answer in unsent:
+            if not answer.done():
+                answer.set_result(self._closed(method))
+        for sending in (under_way := list(self._sending)):
+            sending.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
         await self._provider.close()
 
     def _send_gathered(self) -> None:
@@ -126,19 +143,24 @@ class Endpoint:
         pieces = [gathered[at : at + size] for at in range(0, len(gathered), size)]
         for piece, sending in [(p, asyncio.ensure_future(self.batch([request for request, _ in p]))) for p in pieces]:
             self._sending.add(sending)  # the loop itself would not keep it
-            sending.add_done_callback(partial(self._hand_out, [answer for _, answer in piece]))
+            sending.add_done_callback(partial(self._hand_out, piece))
 
-    def _hand_out(self, answers: Sequence[asyncio.Future[Outcome]], sent: asyncio.Task[list[Outcome]]) -> None:
+    def _hand_out(
+        self, asked: Sequence[tuple[Request, asyncio.Future[Outcome]]], sent: asyncio.Task[list[Outcome]]
+    ) -> None:
         self._sending.discard(sent)
-        waiting = [(at, answer) for at, answer in enumerate(answers) if not answer.done()]
+        waiting = [(at, method, answer) for at, ((method, _), answer) in enumerate(asked) if not answer.done()]
         error = None if sent.cancelled() else sent.exception()
-        for at, answer in waiting:
+        for at, method, answer in waiting:
             if sent.cancelled():
-                answer.cancel()
+                answer.set_result(self._closed(method))
             elif error is not None:
                 answer.set_exception(error)
             else:
                 answer.set_result(sent.result()[at])
+
+    def _closed(self, method: str) -> RpcFailure:
+        return self._answers.failure(method, CLOSED, Kind.OUT_OF_TIME)
 
     async def _outcome(self, request: Request, *, shrinkable: bool = False) -> Outcome:
         method, params = request

@@ -14,6 +14,7 @@ from scanner.chain.kinds import SHRINKABLE, TRANSIENT, Kind, Remedy, remedy
 from scanner.errors import RpcError
 
 __all__ = [
+    "LONGEST",
     "SHRINKABLE",
     "TRANSIENT",
     "Kind",
@@ -28,6 +29,9 @@ __all__ = [
     "suggested_width",
 ]
 
+
+LONGEST: Final = 2_000
+"""Characters of a message that are looked at. A node may send megabytes, and a search takes the square of it."""
 
 _ADVICE: Final[Mapping[Kind, str]] = {
     Kind.UNAUTHORIZED: "check the API key in the RPC URL and what its plan allows",
@@ -45,7 +49,7 @@ _RULES: Final = tuple(
     (kind, re.compile(pattern, re.IGNORECASE))
     for kind, pattern in (
         # a contract chooses the words after "reverted", so this rule comes first
-        (Kind.REVERTED, r"^(vm )?execution reverted|^(vm execution error\W*)?reverted\b|^vm exception.*\brevert"),
+        (Kind.REVERTED, r"^(vm )?execution reverted|^(vm execution error\W*)?reverted\b|^vm exception.{0,200}\brevert"),
         (
             Kind.GAS_REFUSED,
             r"gas (limit )?(is )?too high|gas limit exceed(s|ed)|exceeds (the )?(block|rpc) gas (limit|cap)",
@@ -68,7 +72,7 @@ _RULES: Final = tuple(
         (
             Kind.RANGE_TOO_WIDE,
             r"try with this block range|block range should work|range (is )?too (wide|large|big|high)|exceeds the range"
-            r"|max(imum)? block range|range limit exceeded|range \d+ exceeds|limit(ed)? to .*\bblocks?\b"
+            r"|max(imum)? block range|range limit exceeded|range \d+ exceeds|limit(ed)? to .{0,200}\bblocks?\b"
             r"|blocks distance|ranges? over \d+ blocks|up to an? [\d,]+ block range|eth_getLogs is limited"
             r"|limit the query to|exceed(s|ed)? max(imum)? (block )?range|range exceeds",
         ),
@@ -88,14 +92,14 @@ _RULES: Final = tuple(
             Kind.STATE_MISSING,
             r"missing trie node|historical state|state (is )?(not available|unavailable|pruned)|pruned|archive"
             r"|distance to target block exceeds|layer stale|state histories|metadata is not found|no state available"
-            r"|state .*not found|state already discarded|old data not available|world state unavailable",
+            r"|state .{0,200}not found|state already discarded|old data not available|world state unavailable",
         ),
         (
             Kind.BLOCK_UNKNOWN,
             r"header not found|header for hash not found|not currently canonical|hash is not canonical|unknown block"
-            r"|block (\S+ )?(is |was )?not found|could not find (the )?(block|header)|(block|header) could not be found"
-            r"|block is not canonical|block ?out ?of ?range|resource not found|cannot find block|unfinalized data"
-            r"|block does not exist|future block",
+            r"|block (\S{1,80} )?(is |was )?not found|could not find (the )?(block|header)"
+            r"|(block|header) could not be found|block is not canonical|block ?out ?of ?range|resource not found"
+            r"|cannot find block|unfinalized data|block does not exist|future block",
         ),
         (
             Kind.PLAN_EXHAUSTED,
@@ -115,9 +119,10 @@ _RULES: Final = tuple(
         (Kind.TIMEOUT, r"time(d)? ?-?out|execution aborted|deadline exceeded|took too long"),
         (
             Kind.OVERRIDES_REFUSED,
-            r"override|too many (arguments|param)|(at most|expected|want) (\S+ )?(2|two)\b|(2|two) params? expected",
+            r"override|too many (arguments|param)|(at most|expected|want) (\S{1,80} )?(2|two)\b"
+            r"|(2|two) params? expected",
         ),
-        (Kind.NO_METHOD, r"method .*(not (found|supported|available|allowed|exist|whitelisted)|does not exist)"),
+        (Kind.NO_METHOD, r"method .{0,200}(not (found|supported|available|allowed|exist|whitelisted)|does not exist)"),
         (
             Kind.INVALID_PARAMS,
             r"invalid (argument|param|type|block)|cannot unmarshal|missing value for required|hex string",
@@ -150,19 +155,19 @@ _STATUSES: Final[Mapping[int, Kind]] = {
     504: Kind.TIMEOUT,
 }
 
-_HEX_PAIR = re.compile(r"\[\s*(0x[0-9a-f]+)\s*,\s*(0x[0-9a-f]+)\s*\]", re.IGNORECASE)
+_HEX_PAIR = re.compile(r"\[\s{0,9}(0x[0-9a-f]{1,16})\s{0,9},\s{0,9}(0x[0-9a-f]{1,16})\s{0,9}\]", re.IGNORECASE)
 _WIDTH = re.compile(
     r"(?:limit of|up to an?|over|maximum allowed is|limited to(?: an?)?|blocks distance:"
-    r"|max(?:imum)?(?: block range)?(?: is| of|:| =)?)\s*(?:0 - )?(\d[\d,]*)",
+    r"|max(?:imum)?(?: block range)?(?: is| of|:| =)?)\s{0,9}(?:0 - )?(\d[\d,]{0,14})",
     re.IGNORECASE,
 )
 _BATCH = re.compile(
-    r"maximum (?:of )?(\d+) (?:calls|requests)|more than (\d+) (?:calls|requests)|up to (\d+)"
-    r"|(?:limit|size|length|max(?:imum)?)(?: size| batch| length)*(?: of| is| to|:| =)? ?(\d+)",
+    r"maximum (?:of )?(\d{1,9}) (?:calls|requests)|more than (\d{1,9}) (?:calls|requests)|up to (\d{1,9})"
+    r"|(?:limit|size|length|max(?:imum)?)(?: size| batch| length){0,3}(?: of| is| to|:| =)? ?(\d{1,9})",
     re.IGNORECASE,
 )
 _WAIT = re.compile(
-    r"\b(?:try again|retry|wait|reset)\b\D{0,24}?(\d+(?:\.\d+)?)\s*"
+    r"\b(?:try again|retry|wait|reset)\b\D{0,24}?(\d{1,9}(?:\.\d{1,9})?)\s{0,9}"
     r"(ms|milliseconds?|seconds?|secs?|s|minutes?|min|m)\b",
     re.IGNORECASE,
 )
@@ -211,6 +216,7 @@ class RpcFailure(RpcError):
 
 def classify(message: str, code: int | None = None, status: int = 200) -> Kind:
     """Say what a failure means. ``message`` may have textual error data appended."""
+    message = message[: 2 * LONGEST]
     for kind, pattern in _RULES:
         if pattern.search(message):
             return kind
@@ -246,6 +252,7 @@ def revert_data(data: object) -> bytes:
 
 def suggested_width(message: str) -> int | None:
     """Read the number of blocks that a provider says it would answer for; None where it names none."""
+    message = message[:LONGEST]
     if pair := _HEX_PAIR.search(message):
         return max(int(pair[2], 16) - int(pair[1], 16) + 1, 1)
     if width := _WIDTH.search(message):
@@ -255,13 +262,13 @@ def suggested_width(message: str) -> int | None:
 
 def batch_limit(message: str) -> int:
     """Read how many requests a provider takes in one batch, from its refusal of one; 0 where it names no number."""
-    found = _BATCH.search(message)
+    found = _BATCH.search(message[:LONGEST])
     return next((int(number) for number in found.groups() if number), 0) if found else 0
 
 
 def suggested_wait(message: str) -> float | None:
     """Read the seconds that a provider asks to wait for; None where it names none."""
-    if (found := _WAIT.search(message)) is None:
+    if (found := _WAIT.search(message[:LONGEST])) is None:
         return None
     unit = found[2].lower()
     return float(found[1]) * (0.001 if unit.startswith("mil") or unit == "ms" else 60 if unit.startswith("m") else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from scanner.kept import kept_path, load_kept, save_kept
 
-__all__ = ["Learned", "LearnedStore"]
+__all__ = ["MOST_LENSES", "Learned", "LearnedStore"]
 
 
 class Learned(msgspec.Struct):
@@ -38,7 +39,8 @@ _LIMIT_AGE: Final = 86_400.0  # a plan may be changed: limits and refusals are a
 _FACT_AGE: Final = 30 * _LIMIT_AGE
 _AHEAD: Final = 3_600.0  # seconds that a clock may have been wrong
 _LEAST: Final = {"gas_cap": 100_000, "batch": 0, "request_bytes": 1_000}  # what is less was not learned but damaged
-_MOST_LENSES: Final = 64
+MOST_LENSES: Final = 16
+"""Lenses whose gas is remembered of one endpoint: those used last."""
 
 
 class _Fact(msgspec.Struct):
@@ -80,7 +82,9 @@ class LearnedStore:
         known, now = self._fresh(url), self._clock()
         facts, changed = ({}, True) if anew else (dict(known), False)
         for name, value in msgspec.structs.asdict(learned).items():
-            if value is None or value == {} or not _plausible(name, value):
+            if isinstance(value, dict):
+                value = _trimmed(value)
+            if value is None or not _plausible(name, value):
                 continue
             kept = _value(name, known[name]) if name in known else None
             wanted = value if anew else _merged(kept, value)
@@ -109,17 +113,25 @@ def _value(name: str, fact: _Fact) -> Any:
         return None
     try:
         one = msgspec.convert({name: msgspec.json.decode(fact.value)}, Learned)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):  # also bytes that are no UTF-8
         return None
     value = getattr(one, name)
+    if isinstance(value, dict):
+        value = _trimmed(value)
     return value if _plausible(name, value) else None
+
+
+def _trimmed(table: dict[str, float]) -> dict[str, float]:
+    """Leave out what cannot be, and the oldest entries of a table that is too long."""
+    sound = {name: gas for name, gas in table.items() if 0 < gas < math.inf}
+    return dict(list(sound.items())[-MOST_LENSES:])
 
 
 def _plausible(name: str, value: object) -> bool:
     if isinstance(value, bool):
         return True
     if isinstance(value, dict):
-        return len(value) <= _MOST_LENSES and all(gas > 0 for gas in value.values())
+        return bool(value)
     return isinstance(value, int) and value >= _LEAST.get(name, 1)
 
 
@@ -130,7 +142,7 @@ def _learned(facts: dict[str, _Fact]) -> Learned:
 def _merged(kept: Any, value: Any) -> Any:
     """Take the smaller of two limits, all of two tables, the newer of two answers."""
     if isinstance(kept, dict):
-        return dict(list({**kept, **value}.items())[-_MOST_LENSES:])
+        return _trimmed({name: gas for name, gas in kept.items() if name not in value} | value)
     if kept is None or isinstance(value, bool):
         return value
     return min(kept, value)

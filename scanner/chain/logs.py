@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final, cast
 
 import msgspec
 
-from scanner.chain.blocks import block_question, read_block
+from scanner.chain.blocks import block_question, quantity, read_block
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import SHRINKABLE, Kind, RpcFailure, suggested_width
 from scanner.chain.interface import Block, Log, LogQuery
 from scanner.chain.lag import await_block
 from scanner.chain.options import Options
 from scanner.chain.sizing import RangeSize, Span, Spans
+from scanner.chain.spent import measured
 from scanner.chain.sweep import sweep
 from scanner.errors import BlockUndone, DecodeError, RpcError
 
 __all__ = ["read_logs"]
 
+_ADDRESS_BYTES: Final = 20
+_TOPIC_BYTES: Final = 32
 _SETTLED: Final = 64  # blocks behind the pinned one that every node of an endpoint is taken to have
 
 
@@ -60,13 +62,13 @@ class _LogWork:
         return span
 
     async def ask(self, job: Span) -> list[Log]:
-        started = time.perf_counter()
         first, asked, at_once = self._query.first_block + job.first, self._query.addresses, self._addresses
         logs: list[Log] = []
         self._tried[job.first] = at_once
-        for start in range(0, max(len(asked), 1), at_once):
-            logs += await self._logs(asked[start : start + at_once], first, job.count)
-        self._size.learn(job.count, len(logs), time.perf_counter() - started)
+        with measured() as spent:
+            for start in range(0, max(len(asked), 1), at_once):
+                logs += await self._logs(asked[start : start + at_once], first, job.count)
+        self._size.learn(job.count, len(logs), spent.seconds)
         return sorted(logs, key=lambda log: (log.block_number, log.log_index))
 
     async def _logs(self, addresses: Sequence[str], first: int, count: int) -> list[Log]:
@@ -77,7 +79,7 @@ class _LogWork:
         }
         topics = {"topics": [list(self._query.topics)]} if self._query.topics else {}
         if first + count - 1 > self._pinned.number - _SETTLED:
-            result = await self._at_the_tip(filters | topics)
+            result = await self._at_the_tip(filters | topics, shrinkable=count > 1)
         else:
             result = await self._endpoint.request("eth_getLogs", [filters | topics], shrinkable=count > 1)
         try:
@@ -87,7 +89,7 @@ class _LogWork:
         self._check(logs, first, first + count - 1)
         return logs
 
-    async def _at_the_tip(self, filters: dict[str, object]) -> msgspec.Raw:
+    async def _at_the_tip(self, filters: dict[str, object], *, shrinkable: bool) -> msgspec.Raw:
         """Ask for logs together with the pinned block: a node that has not come so far gives none, without a word.
 
         Behind one URL are nodes of different heights, and what is asked together is answered by one of them as a rule.
@@ -96,7 +98,7 @@ class _LogWork:
         deadline = loop.time() + 2 * limits.lag_patience
         question = block_question(self._pinned.number)
         while True:
-            logs, header = await self._endpoint.batch([("eth_getLogs", [filters]), question])
+            logs, header = await self._endpoint.batch([("eth_getLogs", [filters]), question], shrinkable=shrinkable)
             for outcome in (logs, header):
                 if isinstance(outcome, RpcFailure):
                     raise outcome
@@ -140,12 +142,15 @@ class _LogWork:
 
 
 def _log(raw: _RawLog) -> Log:
+    topics = tuple(bytes.fromhex(topic[2:]) for topic in raw.topics)
+    if len(bytes.fromhex(raw.address[2:])) != _ADDRESS_BYTES or any(len(topic) != _TOPIC_BYTES for topic in topics):
+        raise ValueError("a log with an address or a topic of another length")
     return Log(
         address=raw.address.lower(),
-        topics=tuple(bytes.fromhex(topic[2:]) for topic in raw.topics),
+        topics=topics,
         data=bytes.fromhex(raw.data[2:]),
-        block_number=int(raw.block_number, 16),
-        log_index=int(raw.log_index, 16),
+        block_number=quantity(raw.block_number),
+        log_index=quantity(raw.log_index),
     )
 
 

@@ -13,10 +13,9 @@ class Options:
 
     concurrency: requests in flight. timeout: seconds for one attempt. attempts, patience: tries of one request, and
     seconds that it is tried again for. first_pause: seconds before the second try, doubled for each one after.
-    lag_patience, lag_pause: seconds that a node may lag behind a block, and between two looks at it. time_limit:
-    seconds for everything together. batch_http: JSON-RPC requests in one HTTP request. hedge, hedge_after: whether a
-    slow request is sent a second time, and after how many seconds at the earliest. gas: what an eth_call asks for.
-    lens_gas: what a lens call is sized for.
+    lag_patience, lag_pause: seconds that a node may lag behind a block, and between two looks at it. batch_http:
+    JSON-RPC requests in one HTTP request. hedge, hedge_after: whether a slow request is sent a second time, and after
+    how many seconds at the earliest. gas: what an eth_call asks for. lens_gas: what a lens call is sized for.
     request_bytes, answer_bytes, seconds: what one request may send, bring and take.
     """
 
@@ -27,7 +26,6 @@ class Options:
     first_pause: float = 0.5
     lag_patience: float = 6.0
     lag_pause: float = 0.5
-    time_limit: float | None = None
     batch_http: int = 20
     hedge: bool = True
     hedge_after: float = 0.5

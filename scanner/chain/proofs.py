@@ -5,6 +5,7 @@ Whatever an endpoint says is worth nothing here until it hashes to the block tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -56,6 +57,7 @@ _LATER: Final = (  # in the order in which forks appended them
     "blockAccessListHash",
     "slotNumber",
 )
+_NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _SHOWN: Final = 3  # differences that an error lists
 _BESIDE: Final = frozenset(  # what is told with a header and is not in it
     {"hash", "size", "totalDifficulty", "transactions", "uncles", "withdrawals", "blockAccessList"}
@@ -145,6 +147,8 @@ def _header(fields: Mapping[str, Any]) -> list[bytes]:
 
 
 def _quantity(text: str) -> bytes:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("a header has a number that is none")
     number = int(text, 16)
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
 

@@ -20,6 +20,7 @@ import msgspec
 
 from scanner.chain.interface import Block, Call, Lens, Log, LogQuery, Overrides, Reverted, Way
 from scanner.errors import ConfigError, RecordingError
+from scanner.writing import write_whole
 
 __all__ = ["CallKey", "LensKey", "LogKey", "LogsFound", "Recording", "call_key", "lens_key", "load", "log_key"]
 
@@ -105,12 +106,14 @@ class Recording:
     way: Way | None = None
 
     def save(self, path: Path) -> None:
-        """Write the recording, the same bytes for the same content."""
+        """Write the recording, the same bytes for the same content. Raises ConfigError when that is not possible."""
         body = msgspec.json.encode(_to_body(self))
         header = msgspec.json.encode(_Header(FORMAT, hashlib.sha256(body).hexdigest()))
-        part = path.with_name(path.name + ".part")
-        part.write_bytes(gzip.compress(header + b"\n" + body, compresslevel=9, mtime=0))
-        part.replace(path)
+        content = gzip.compress(header + b"\n" + body, compresslevel=9, mtime=0)
+        try:
+            write_whole(path, [content])
+        except OSError as error:
+            raise ConfigError(f"cannot write the recording {path}: {error.strerror or error}") from error
 
 
 def load(path: Path) -> Recording:

@@ -41,11 +41,14 @@ class Redactor:
 
     def __init__(self, url: str) -> None:
         spellings = sorted(_spellings(url), key=len, reverse=True)
+        self._longest = max(map(len, spellings), default=0)
         self._pattern = re.compile("|".join(map(re.escape, spellings)), re.IGNORECASE) if spellings else None
 
-    def __call__(self, text: str) -> str:
-        """Replace what may be secret."""
-        return text if self._pattern is None else self._pattern.sub(_SHOWN, text)
+    def __call__(self, text: str, limit: int | None = None) -> str:
+        """Replace what may be secret, in the first ``limit`` characters, of which the last may be left out."""
+        cut = limit is not None and len(text) > limit
+        shown = text[:limit] if self._pattern is None else self._pattern.sub(_SHOWN, text[:limit])
+        return shown[: max(len(shown) - self._longest, 0)] if cut else shown  # a secret may be cut in two at the end
 
 
 def _spellings(url: str) -> set[str]:

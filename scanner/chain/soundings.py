@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,6 @@ import msgspec
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import Kind, RpcFailure, suggested_width
 from scanner.chain.learned import Learned
-from scanner.chain.options import Options
 from scanner.chain.pinning import NOBODY, PROBE
 
 __all__ = [
@@ -53,21 +52,18 @@ def refusal(failure: RpcFailure) -> Trait:
     return Trait(None if failure.kind in _PASSING else False, str(failure))
 
 
-async def sound_batch(endpoint: Endpoint, options: Options) -> Trait:
+async def sound_batch(endpoint: Endpoint) -> Trait:
     """Find how many requests one HTTP request may have: the largest of a few sizes, or what a refusal names."""
     found = Trait(False)
     for size in _BATCHES:
-        one = Endpoint(endpoint.spec, replace(options, batch_http=size), Learned())
-        try:
-            answers = await one.batch([("eth_chainId", []) for _ in range(size)])
-        finally:
-            await one.close()
+        learned = Learned()
+        answers = await endpoint.batcher(learned, size).ask([("eth_chainId", []) for _ in range(size)])
         failed = next((answer for answer in answers if isinstance(answer, RpcFailure)), None)
         if failed is not None:
             found = found if found.value else refusal(failed)
             break
-        if one.learned.batch is not None:
-            most = max(one.learned.batch, 0 if found.value is False else int(found.value or 0))
+        if learned.batch is not None:
+            most = max(learned.batch, 0 if found.value is False else int(found.value or 0))
             found = Trait(most or False, f"{size} were refused")
             break
         found = Trait(size)

@@ -54,7 +54,6 @@ NAMES: Final = (
     "archive",
     "block_seconds",
     "proofs",
-    "simulate",
 )
 
 DOCTOR: Final = Options(attempts=2, timeout=20.0, patience=6.0, lag_patience=1.0, hedge=False)
@@ -126,7 +125,7 @@ class _Probing:
         self._heard("calls")
         await self._calls(head)
         self._heard("batches and sizes")
-        self.found["batch"] = await sound_batch(self._endpoint, self._options)
+        self.found["batch"] = await sound_batch(self._endpoint)
         self.found["request_bytes"] = await sound_body(self._endpoint, self._pin)
         self._heard("logs")
         self.found["log_blocks"], self.found["log_results"] = await sound_logs(self._endpoint, head.number)
@@ -135,7 +134,6 @@ class _Probing:
         await self._block_seconds(head)
         self._heard("proofs")
         await self._offered("proofs", "eth_getProof", [NOBODY, [], self._pin])
-        await self._offered("simulate", "eth_simulateV1", [{"blockStateCalls": [{"calls": []}]}, self._pin])
 
     async def _ask(self, method: str, params: list[Any]) -> msgspec.Raw | RpcFailure:
         return await attempt(self._endpoint, method, params)

@@ -73,7 +73,7 @@ class TransportLog:
             }
         )
 
-    def opened(self, host: str, spec: EndpointSpec, options: Options) -> None:
+    def opened(self, host: str, spec: EndpointSpec, options: Options, time_limit: float | None) -> None:
         """Say how an endpoint is used."""
         self._write(
             {
@@ -83,6 +83,7 @@ class TransportLog:
                 "compute_units_per_second": spec.compute_units_per_second,
                 "concurrency": spec.concurrency,
                 "options": asdict(options),
+                "time_limit": time_limit,
             }
         )
 

@@ -19,11 +19,14 @@ import aiohttp
 from web3 import AsyncHTTPProvider
 from web3.types import RPCEndpoint
 
-__all__ = ["HttpAnswer", "LoopThread", "Provider", "loop_thread", "retry_after"]
+__all__ = ["HttpAnswer", "LoopThread", "Provider", "TooLarge", "loop_thread", "retry_after"]
 
 T = TypeVar("T")
 
 _AHEAD: Final = 16  # answers that wait for a slow consumer before the producer is held back
+
+_MOST_BYTES: Final = 256 * 2**20
+"""Of an answer, decompressed; many times what one request asks for (``Options.answer_bytes``)."""
 
 _providers: weakref.WeakSet[Provider] = weakref.WeakSet()
 
@@ -34,6 +37,14 @@ class HttpAnswer(NamedTuple):
     status: int
     body: bytes
     retry_after: float | None = None
+
+
+class TooLarge(aiohttp.ClientError):
+    """An answer goes on beyond ``limit`` bytes; the rest was not read."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
 
 
 class Provider(AsyncHTTPProvider):
@@ -58,7 +69,7 @@ class Provider(AsyncHTTPProvider):
         return (await self.post(request_data)).body
 
     async def post(self, body: bytes, seconds: float | None = None) -> HttpAnswer:
-        """Send one HTTP request. seconds: less than the usual time limit. Raises what aiohttp raises."""
+        """Send one HTTP request. seconds: less than the usual time limit. Raises what aiohttp raises, TooLarge."""
         session = self._session
         if session is None:
             session = self._session = aiohttp.ClientSession(
@@ -73,7 +84,7 @@ class Provider(AsyncHTTPProvider):
         async with session.post(self._url, data=body, allow_redirects=False, timeout=limits) as response:
             named = response.headers.get("Retry-After")
             wait = None if named is None else retry_after(named, response.headers.get("Date"))
-            return HttpAnswer(response.status, await response.read(), wait)
+            return HttpAnswer(response.status, await _body(response), wait)
 
     async def close(self) -> None:
         """Close the connections. A later request opens new ones."""
@@ -84,6 +95,18 @@ class Provider(AsyncHTTPProvider):
     @staticmethod
     def _limits(seconds: float) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=seconds, connect=min(seconds, 10.0))
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Read an answer as it comes, which is in pieces of a few megabytes at most also where it is compressed."""
+    parts: list[bytes] = []
+    size = 0
+    while part := await response.content.readany():
+        size += len(part)
+        if size > _MOST_BYTES:
+            raise TooLarge(_MOST_BYTES)  # what leaves the ``with`` block before the end closes the connection
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def retry_after(value: str, answered_at: str | None = None) -> float | None:

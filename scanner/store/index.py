@@ -7,6 +7,7 @@ moment and the next one goes on from the last step. Only final blocks are persis
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,18 +17,24 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from scanner.errors import ConfigError, IndexFileError
+from scanner.errors import ConfigError, DecodeError, IndexFileError
 
-__all__ = ["BorrowerIndex", "IndexStatus", "find_indexes", "imported_to", "index_path"]
+__all__ = ["BorrowerIndex", "IndexStatus"]
 
 FORMAT: Final = "liqbands-index-1"
 
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    # found_block: newest block with a log that gave it debt, 0 when imported.
+    # found_block: newest block with a log that gave it debt, 0 when imported, -1 when the log is of another chain.
     # idle_block: block at which a complete scan saw it without debt.
     "CREATE TABLE IF NOT EXISTS positions (position TEXT PRIMARY KEY, owner TEXT NOT NULL, "
     "found_block INTEGER NOT NULL, idle_block INTEGER) WITHOUT ROWID",
+    # positions that a list gave, whatever logs gave since
+    "CREATE TABLE IF NOT EXISTS imported (position TEXT PRIMARY KEY) WITHOUT ROWID",
+)
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_OF_THIS_CHAIN: Final = (
+    "'covered_to', 'imported_to', 'twice_to', 'anchor_number', 'anchor_hash', 'idle_number', 'idle_hash'"
 )
 
 
@@ -40,28 +47,6 @@ class IndexStatus:
     idle_count: int
     first_block: int
     covered_to: int  # last block whose logs are in; first_block - 1 when none
-
-
-def index_path(folder: Path, chain_id: int, genesis_hash: str, protocol: str, market_id: str) -> Path:
-    """Name the file of a market's index. The genesis hash keeps two local chains with one chain id apart."""
-    return folder / "index" / f"{chain_id}-{genesis_hash[2:10]}-{protocol}-{market_id}.sqlite"
-
-
-def find_indexes(folder: Path, chain_id: int, protocol: str, market_id: str) -> list[Path]:
-    """List the files of a market, of any chain with this id."""
-    return sorted((folder / "index").glob(f"{chain_id}-????????-{protocol}-{market_id}.sqlite"))
-
-
-def imported_to(path: Path) -> int | None:
-    """Give the block up to which an imported list stands for logs; None where all logs were read, or nothing can be."""
-    if not path.is_file():
-        return None
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=30)) as db:
-            row = db.execute("SELECT value FROM meta WHERE key = 'imported_to'").fetchone()
-    except sqlite3.Error:
-        return None
-    return int(row[0]) if row else None
 
 
 class BorrowerIndex:
@@ -139,7 +124,7 @@ class BorrowerIndex:
             # A smaller first block means that logs before the indexed range are wanted: read them again from there.
             with self._transaction():
                 self._set("first_block", self.first_block)
-                self._db.execute("DELETE FROM meta WHERE key IN ('covered_to', 'imported_to')")
+                self._db.execute("DELETE FROM meta WHERE key IN ('covered_to', 'imported_to', 'twice_to')")
         else:
             self.first_block = int(known["first_block"])
 
@@ -193,13 +178,39 @@ class BorrowerIndex:
             self._set("anchor_hash", block_hash)
 
     def rewind(self) -> None:
-        """Forget what was covered and who was idle, of another chain or a bad list. Positions stay, they do no harm."""
+        """Forget what was covered and who was idle, of another chain. Positions stay, they do no harm."""
         with self._transaction():
+            self._rewind()
+
+    def rebuild(self) -> None:
+        """Forget everything but the imported positions: logs give the others again, as far as they are true."""
+        with self._transaction():
+            self._rewind()
             self._db.execute(
-                "DELETE FROM meta WHERE key IN ('covered_to', 'imported_to', 'anchor_number', 'anchor_hash', "
-                "'idle_number', 'idle_hash')"
+                "DELETE FROM positions WHERE (found_block <> 0 AND position NOT IN (SELECT position FROM imported)) "
+                "OR length(owner) <> 42 OR owner NOT GLOB '0x*' OR substr(owner, 3) GLOB '*[^0-9a-fA-F]*'"
             )
-            self._db.execute("UPDATE positions SET found_block = 0, idle_block = NULL")
+
+    def _rewind(self) -> None:
+        self._db.execute(f"DELETE FROM meta WHERE key IN ({_OF_THIS_CHAIN})")  # noqa: S608 (our own words)
+        self._db.execute("UPDATE positions SET found_block = -1 WHERE found_block > 0")
+        self._db.execute("UPDATE positions SET idle_block = NULL")
+
+    @property
+    def read_once_from(self) -> int:
+        """First block whose logs were read only once as yet: no list stands for them, and no scan doubted them."""
+        known = dict(self._rows("SELECT key, value FROM meta WHERE key IN ('imported_to', 'twice_to')"))
+        return max([self.first_block, *(int(block) + 1 for block in known.values())])
+
+    def doubt(self) -> None:
+        """Move the cursor back before the blocks that were read once, so that their logs are read again."""
+        with self._transaction():
+            self._set("covered_to", min(self.read_once_from - 1, self.covered_to))
+
+    def settle(self) -> None:
+        """Note that the logs of all covered blocks were read twice: whatever is missing, they do not give it."""
+        with self._transaction():
+            self._set("twice_to", self.covered_to)
 
     @property
     def idle_anchor(self) -> tuple[int, str] | None:
@@ -230,7 +241,9 @@ class BorrowerIndex:
     def import_list(self, owners: Iterable[str], covered_to: int | None = None) -> None:
         """Insert owners that no log gave; with ``covered_to`` they stand for the logs up to there, which is noted."""
         with self._transaction():
-            self._insert((owner, owner, 0) for owner in owners)
+            listed = list(owners)
+            self._insert((owner, owner, 0) for owner in listed)
+            self._db.executemany("INSERT OR IGNORE INTO imported VALUES (?)", ((owner,) for owner in listed))
             if covered_to is not None and covered_to > self.covered_to:
                 self._set("covered_to", covered_to)
                 self._set("imported_to", covered_to)
@@ -239,7 +252,7 @@ class BorrowerIndex:
         self._db.executemany(
             "INSERT INTO positions (position, owner, found_block) VALUES (?, ?, ?) "
             "ON CONFLICT (position) DO UPDATE SET found_block = max(found_block, excluded.found_block)",
-            found,
+            map(_checked, found),
         )
 
     def active(self, block: int) -> list[str]:
@@ -276,3 +289,10 @@ class BorrowerIndex:
         query = "SELECT count(*), count(CASE WHEN found_block <= idle_block THEN 1 END) FROM positions"
         ((total, idle),) = self._rows(query)
         return IndexStatus(self.path, total, idle, self.first_block, self.covered_to)
+
+
+def _checked(found: tuple[str, str, int]) -> tuple[str, str, int]:
+    """Refuse what would be kept, and would end every scan from then on."""
+    if not _ADDRESS.fullmatch(found[1]):
+        raise DecodeError(f"the owner of a position is no address, and is not kept: {found[1][:80]!r}")
+    return found

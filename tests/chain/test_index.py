@@ -242,6 +242,81 @@ def test_a_list_that_is_not_complete_is_mended_by_a_rebuild(
     assert {str(position) for position, _, _ in rows(index)} >= indebted(market)
 
 
+@pytest.mark.parametrize("part", ["topics", "address"])
+def test_a_log_of_another_shape_is_refused_and_does_no_harm(
+    market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str], part: str
+) -> None:
+    index = tmp_path / "index.sqlite"
+
+    def short(request: Request) -> Say | None:
+        if request["method"] != "eth_getLogs":
+            return None
+        logs = market.anvil.rpc(request["method"], *request["params"])
+        for log in logs:
+            log[part] = [topic[:40] for topic in log["topics"]] if part == "topics" else log["address"][:40]
+        return Say({"jsonrpc": "2.0", "id": 1, "result": logs})
+
+    with proxy(market.anvil.url, short) as url:
+        refused = invoke(capfd, "scan", *where(market, index, url), "--verify", "none", "-q")
+    assert refused.code == 3
+    assert "eth_getLogs: unexpected result" in refused.err
+    assert scan(capfd, market, index).code == 0
+
+
+class Lagging:
+    """A chain whose newest block is final, and logs of a node that has not come to the last ones; notes the ranges."""
+
+    def __init__(self, market: DevMarket, lacking: int) -> None:
+        self._anvil, self._lacking = market.anvil, lacking
+        self.asked: list[tuple[int, int]] = []
+
+    def __call__(self, request: Request) -> Say | None:
+        method, params = request["method"], request["params"]
+        if method == "eth_getBlockByNumber" and params[0] == "finalized":
+            return Say({"jsonrpc": "2.0", "id": 1, "result": self._anvil.rpc(method, "latest", False)})
+        if method != "eth_getLogs":
+            return None
+        self.asked.append((int(params[0]["fromBlock"], 16), int(params[0]["toBlock"], 16)))
+        logs = [log for log in self._anvil.rpc(method, *params) if int(log["blockNumber"], 16) < self._lacking]
+        return Say({"jsonrpc": "2.0", "id": 1, "result": logs})
+
+
+def test_logs_that_a_lagging_node_left_out_are_read_again(
+    market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole, index = tmp_path / "whole.sqlite", tmp_path / "index.sqlite"
+    assert scan(capfd, market, whole).code == 0
+    lagging = Lagging(market, max(int(str(block)) for _, _, block in rows(whole)))
+    with proxy(market.anvil.url, lagging) as url:
+        cold = invoke(capfd, "scan", *where(market, index, url), "--verify", "none", "-q")
+    head = market.chain.block_number()
+    assert (cold.code, covered(index)) == (4, head)
+    assert len(lagging.asked) == 1, "what was just read is not read again"
+
+    mended = scan(capfd, market, index)
+    assert (mended.code, mended.err) == (0, "")
+    assert {row[0] for row in rows(index)} == {row[0] for row in rows(whole)}
+
+
+def test_logs_are_read_again_once_and_no_more(
+    market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A market that is never complete would cost double for ever."""
+    whole, index = tmp_path / "whole.sqlite", tmp_path / "index.sqlite"
+    assert scan(capfd, market, whole).code == 0
+    lagging = Lagging(market, max(int(str(block)) for _, _, block in rows(whole)))
+    head, reads = market.chain.block_number(), []
+    with proxy(market.anvil.url, lagging) as url:
+        for _ in range(4):
+            assert invoke(capfd, "scan", *where(market, index, url), "--verify", "none", "-q").code == 4
+            reads.append(lagging.asked[:])
+            lagging.asked.clear()
+    assert reads == [[(market.first_block, head)], [(market.first_block, head)], [], []]
+    assert scan(capfd, market, index).code == 4
+    assert invoke(capfd, "index", *where(market, index), "--rebuild").code == 0
+    assert scan(capfd, market, index).code == 0
+
+
 def test_an_export_goes_to_a_file(market: DevMarket, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     index, file = tmp_path / "index.sqlite", tmp_path / "out.txt"
     invoke(capfd, "index", *where(market, index))

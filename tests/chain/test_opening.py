@@ -414,3 +414,54 @@ def test_a_failure_that_is_none_of_the_block_is_passed_on(anvil: Anvil) -> None:
             pytest.raises(RpcError, match="database is closed"),
         ):
             reader.call(CALLS)
+
+
+def changed(anvil: Anvil, name: str, value: str, *, genesis: bool = False) -> Rule:
+    """Give blocks with one field that no block has; ``genesis``: block 0, else the others."""
+
+    def rule(request: Request) -> Say | None:
+        if not request["method"].startswith("eth_getBlockBy") or (request["params"][0] == "0x0") is not genesis:
+            return None
+        return Say(
+            {"jsonrpc": "2.0", "id": 1, "result": anvil.rpc(request["method"], *request["params"]) | {name: value}}
+        )
+
+    return rule
+
+
+@pytest.mark.parametrize("genesis", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hash", "0x/../../../" + "e" * 55),
+        ("hash", "0x\x1b[2J" + "e" * 60),
+        ("hash", "0x" + "e" * 63),
+        ("number", "-0x1"),
+        ("number", hex(2**70)),
+        ("number", "0x1_0"),
+        ("timestamp", "-0x5"),
+        ("timestamp", hex(2**40)),
+        ("timestamp", " 0x5"),
+    ],
+)
+def test_a_block_with_a_field_that_no_block_has_is_refused(
+    anvil: Anvil, name: str, value: str, *, genesis: bool
+) -> None:
+    """A hash of block 0 names a file, a time goes into the arithmetic, both are shown."""
+    with (
+        proxy(anvil.url, changed(anvil, name, value, genesis=genesis)) as url,
+        pytest.raises(RpcError, match="unexpected result"),
+        open_reader(url, options=QUICK),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("value", ["0x0", "-0x1", "0x7a_69", hex(2**70), "0x"])
+@pytest.mark.parametrize("method", ["eth_chainId", "eth_blockNumber"])
+def test_a_number_that_cannot_be_meant_is_refused(anvil: Anvil, method: str, value: str) -> None:
+    def rule(request: Request) -> Say | None:
+        return Say({"jsonrpc": "2.0", "id": 1, "result": value}) if request["method"] == method else None
+
+    wrong: tuple[type[Exception], ...] = (RpcError,) if method == "eth_chainId" else (RpcError, BlockUnavailable)
+    with proxy(anvil.url, rule) as url, pytest.raises(wrong), open_reader(url, -1, options=QUICK):
+        pass

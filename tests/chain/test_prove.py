@@ -23,7 +23,7 @@ from scanner.chain.replay import RecordingReader, ReplayReader
 from scanner.devchain import Anvil, DevMarket
 from scanner.devchain.market import Kind
 from scanner.devchain.toolchain import Toolchain
-from scanner.errors import ChainError, ConfigError, ProofMismatch
+from scanner.errors import ChainError, ConfigError, DecodeError, ProofMismatch, RpcError
 from scanner.protocols.aave_v3 import state_proofs, storage
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail
 from scanner.protocols.aave_v3.protocol import AaveV3
@@ -310,6 +310,19 @@ def test_any_change_to_an_account_is_seen(dev: DevMarket, chain: RpcReader) -> N
     caught(kept, replace(world, positions=replace(world.positions, accounts=lie)), "e-mode of 0x", "more")
 
 
+def test_a_leg_that_no_contract_keeps_is_not_passed_over(dev: DevMarket, chain: RpcReader) -> None:
+    """It would be counted beside those that are proven."""
+    world, kept = read(chain, dev), Kept(chain)
+    state = world.positions.state
+    debt = state.filter(pl.col("side") == DEBT)[:1]
+    with pytest.raises(ProofMismatch, match="twice"):
+        prove(kept, world.with_state(pl.concat([state, debt])))
+    for side in (STABLE_DEBT, 5) if dev.kind == "3.6" else (5,):
+        beside = debt.with_columns(pl.lit(side, pl.UInt8).alias("side"))
+        with pytest.raises(ProofMismatch, match=f"side {side} in .* which no contract keeps"):
+            prove(kept, world.with_state(pl.concat([state, beside])))
+
+
 # --- endpoints that lie --------------------------------------------------------------------------------------------
 
 
@@ -370,6 +383,25 @@ def test_a_balance_changed_in_the_lens_is_caught(dev: DevMarket, side: int) -> N
     assert any(member.address in told for member in dev.members)
     assert any(reserve.atoken in told or reserve.vtoken in told for reserve in world.detail.reserves)
     assert raised.value.exit_code == 3
+
+
+@pytest.mark.parametrize("sides", [(2, 3), (1,), (5,)])
+def test_records_added_in_the_lens_are_refused(small_of: Callable[[Kind], DevMarket], sides: tuple[int, ...]) -> None:
+    dev = small_of("3.6")
+
+    def change(request: Request, result: Any) -> Any:
+        if not is_lens(request):
+            return None
+        *found, gas = records(result)
+        told = []
+        for word in found:
+            told.append(word)
+            if word[SIDE] == DEBT:
+                told += [word[:SIDE] + bytes([side]) + word[SIDE + 1 :] for side in sides]
+        return written([*told, gas])
+
+    with liar(dev, change) as chain, pytest.raises(DecodeError, match="the lens gave a record"):
+        read(chain, dev)
 
 
 def test_balances_changed_for_everybody_are_a_mismatch_and_not_an_unknown_layout(dev: DevMarket) -> None:
@@ -442,11 +474,11 @@ def test_answers_of_an_old_block_are_caught(small_of: Callable[[Kind], DevMarket
             return None
 
         def old_proofs(request: Request) -> Say | None:
-            if request["method"] in ("eth_call", "eth_getProof"):
-                request["params"][1 if request["method"] == "eth_call" else 2] = before
+            if request["method"] == "eth_getProof":
+                request["params"][2] = before
             return None
 
-        def old_everything(request: Request) -> Say | None:
+        def old_proofs_and_header(request: Request) -> Say | None:
             old_proofs(request)
             if request["method"] == "eth_getBlockByHash":
                 request.update(method="eth_getBlockByNumber", params=[before, False])
@@ -455,10 +487,15 @@ def test_answers_of_an_old_block_are_caught(small_of: Callable[[Kind], DevMarket
         with open_reader(dev.anvil.url) as chain:
             assert prove(chain, read(chain, dev)).accounts == BORROWERS
             hash_now = chain.block.hash
+        with (
+            proxy(dev.anvil.url, old_calls) as url,
+            open_reader(url, options=QUICK) as chain,
+            pytest.raises(RpcError, match="from the state of another one"),
+        ):
+            read(chain, dev)
         told: Mapping[Rule, str] = {
-            old_calls: "index at the block's time of",
             old_proofs: "forged or of another block",
-            old_everything: f"does not hash to {hash_now}",
+            old_proofs_and_header: f"does not hash to {hash_now}",
         }
         for rule, text in told.items():
             with proxy(dev.anvil.url, rule) as url, open_reader(url, options=QUICK) as chain:

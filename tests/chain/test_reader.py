@@ -575,6 +575,26 @@ def test_a_block_whose_logs_cannot_be_read_is_named(anvil: Anvil) -> None:
     assert all(last < 23 for last in seen)
 
 
+def test_a_range_at_the_tip_that_takes_too_long_is_made_smaller_at_once(anvil: Anvil) -> None:
+    wide: list[int] = []
+
+    def slow(request: Request) -> Say | None:
+        if request["method"] != "eth_getLogs":
+            return None
+        first, last = (int(request["params"][0][end], 16) for end in ("fromBlock", "toBlock"))
+        if last - first < 5:
+            return None
+        wide.append(last - first + 1)
+        time.sleep(0.8)
+        return Say(b"", 0)
+
+    quick = Options(attempts=5, timeout=0.4, first_pause=0.01, hedge=False, concurrency=1, range_start=16)
+    with proxy(anvil.url, slow) as url, open_reader(url, 40, options=quick) as reader:
+        assert logs_of(reader, 0, 40) == list(range(1, 41))
+    # in the first batch, and alone; never again and again
+    assert max(map(wide.count, wide)) <= 2, wide
+
+
 # --- recordings ----------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from scanner.chain import transport
 from scanner.chain.deadline import Deadline
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import Kind, RpcFailure
@@ -344,7 +345,7 @@ def test_the_time_limit_ends_everything(anvil: Anvil) -> None:
 
 def test_no_second_try_is_begun_that_the_time_limit_forbids(anvil: Anvil) -> None:
     with proxy(anvil.url, lambda request: Say(html(), 503)) as url, pytest.raises(RpcFailure, match=r"503.*time limit"):
-        ask(url, Options(time_limit=0.2, first_pause=60))
+        ask(url, Options(first_pause=60), deadline=Deadline(0.2))
 
 
 def test_the_budget_of_an_endpoint_is_kept(anvil: Anvil) -> None:
@@ -637,6 +638,40 @@ def test_a_slow_batch_is_asked_in_parts_that_are_not(anvil: Anvil) -> None:
     assert endpoint.learned.batch is None
 
 
+@pytest.mark.parametrize(("known", "shrinkable"), [(True, True), (True, False), (False, True)])
+def test_a_slow_batch_of_what_can_shrink_is_given_up_at_once(anvil: Anvil, known: bool, shrinkable: bool) -> None:
+    """Unless it is the first one: an endpoint that takes no batches may as well not answer them."""
+
+    asked: list[str] = []
+
+    def slow(request: Request) -> Say | None:
+        asked.append(request["method"])
+        if request["method"] == "eth_getBalance":
+            time.sleep(0.6)
+            return Say(b"", 0)
+        return None
+
+    def slow_batch(batch: list[Request]) -> Say | None:
+        if batch[0]["method"] != "eth_getBalance":
+            return None
+        asked.append("batch")
+        time.sleep(0.6)
+        return Say(b"", 0)
+
+    async def work(endpoint: Endpoint) -> list[Kind | None]:
+        if known:
+            await endpoint.batch([CHAIN, CHAIN])
+            asked.clear()
+        found = await endpoint.batch([*balances(1), CHAIN], shrinkable=shrinkable)
+        return [outcome.kind if isinstance(outcome, RpcFailure) else None for outcome in found]
+
+    with proxy(anvil.url, slow, slow_batch) as url:
+        kinds, _ = use(url, work, Options(attempts=2, timeout=0.2, first_pause=0.01, hedge=False))
+    assert kinds == ([Kind.TIMEOUT] * 2 if known and shrinkable else [Kind.TIMEOUT, None])
+    balance = ["eth_getBalance"] * (1 if shrinkable else 2)
+    assert asked == ["batch"] + ([] if known and shrinkable else [*balance, "eth_chainId"])
+
+
 def test_a_timeout_inside_a_batch_is_asked_again_alone(anvil: Anvil) -> None:
     expected, seen = fund(anvil, 4), []
 
@@ -656,6 +691,40 @@ def test_a_batch_that_cannot_be_sent_fails_for_each(anvil: Anvil) -> None:
     outcomes, _ = use("http://127.0.0.1:9/s3cretkey", lambda endpoint: endpoint.batch([CHAIN, *balances(2)]))
     assert [outcome.kind for outcome in outcomes if isinstance(outcome, RpcFailure)] == [Kind.UNREACHABLE] * 3
     assert [str(outcome).split(": ")[1] for outcome in outcomes] == ["eth_chainId", "eth_getBalance", "eth_getBalance"]
+
+
+@pytest.mark.parametrize("under_way", [True, False])
+def test_what_is_asked_together_fails_when_the_endpoint_is_closed(
+    anvil: Anvil, caplog: pytest.LogCaptureFixture, under_way: bool
+) -> None:
+    held, came = threading.Event(), threading.Event()
+
+    def hold(batch: list[Request]) -> Say:
+        came.set()
+        held.wait(5)
+        return Say(b"", 0)
+
+    async def run(url: str) -> list[Any]:
+        endpoint = Endpoint(EndpointSpec(url), FAST)
+        asking = [asyncio.ensure_future(endpoint.together(*request)) for request in balances(3)]
+        await asyncio.sleep(0)
+        if under_way:
+            await asyncio.to_thread(came.wait, 5)
+        async with asyncio.timeout(2):
+            await endpoint.close()
+        await asyncio.sleep(0)
+        assert all(task.done() for task in asking)
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        found += await asyncio.gather(endpoint.together(*CHAIN), return_exceptions=True)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        held.set()
+        return found
+
+    with proxy(anvil.url, lambda request: None, hold) as url:
+        failures = asyncio.run(run(url))
+    assert [failure.kind for failure in failures] == [Kind.OUT_OF_TIME] * 4
+    assert all("the endpoint was closed" in str(failure) for failure in failures)
+    assert caplog.records == []
 
 
 # --- the log -------------------------------------------------------------------------------------------------------
@@ -701,3 +770,57 @@ def test_every_attempt_is_logged_without_secrets(anvil: Anvil, tmp_path: Path) -
     assert lines[2]["params"] == {"from": "0x0", "to": "0x0", "addresses": 3}
     assert lines[3]["params"] == {"eth_getBalance": 3}
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_slower_of_two_copies_is_logged_too(anvil: Anvil, tmp_path: Path) -> None:
+    seen: list[Request] = []
+
+    def stuck(request: Request) -> Say | None:
+        seen.append(request)
+        if len(seen) == 21:
+            time.sleep(1)
+        return None
+
+    async def work(endpoint: Endpoint) -> None:
+        for _ in range(30):
+            await endpoint.request(*CHAIN)
+
+    file = tmp_path / "transport.ndjson"
+    log = TransportLog(file)
+    with proxy(anvil.url, stuck) as url:
+        _, endpoint = use(url, work, Options(hedge_after=0.05), log=log, deadline=Deadline(90))
+    log.close()
+    _, opened, *lines = (json.loads(line) for line in file.read_text().splitlines())
+    assert opened["time_limit"] == 90
+    assert len(lines) == endpoint.sent == 31
+    copy, lost = lines[20:22]
+    assert copy["hedged"]
+    assert "failure" not in copy
+    assert (lost["failure"], lost["status"], lost.get("hedged", False)) == ("CANCELLED", 0, False)
+    assert lost["seconds"] >= 0.05
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_without_end_is_cut_off_and_asked_for_in_parts(
+    anvil: Anvil, monkeypatch: pytest.MonkeyPatch, *, packed: bool
+) -> None:
+    """A compressed one is counted as it unfolds: a few kilobytes become any number of gigabytes."""
+    monkeypatch.setattr(transport, "_MOST_BYTES", 2**22)
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": "0" * 2**26}).encode()
+    sent = gzip.compress(body) if packed else body
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    sizes: list[int] = []
+
+    def whole(batch: list[Request]) -> Say | None:
+        sizes.append(len(batch))
+        return Say(sent, headers=headers) if len(batch) > 2 else None
+
+    with proxy(anvil.url, lambda request: None, whole) as url:
+        found, _ = use(url, lambda endpoint: endpoint.batch([CHAIN] * 8))
+    assert all(not isinstance(outcome, RpcFailure) for outcome in found)
+    assert sizes == [8, 4, 4, 2, 2, 2, 2]
+
+    with proxy(anvil.url, lambda request: Say(sent, headers=headers)) as url, pytest.raises(RpcFailure) as raised:
+        ask(url)
+    assert raised.value.kind is Kind.PAYLOAD_TOO_LARGE
+    assert "longer than 4,194,304 bytes" in str(raised.value)

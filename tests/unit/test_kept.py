@@ -24,7 +24,9 @@ def test_what_was_saved_is_loaded_and_only_the_owner_may_read_it(tmp_path: Path)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"text": 5}', b"\xff\xfe", b"[]"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"text": 5}', b"\xff\xfe", b"[]", b'{"text":"\xff"}', b'{"text":' + b"[" * 100_000]
+)
 def test_a_damaged_file_is_none_and_is_replaced(tmp_path: Path, content: bytes) -> None:
     path = kept_path(tmp_path / "notes", "x")
     path.parent.mkdir()

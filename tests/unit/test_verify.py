@@ -1,4 +1,4 @@
-"""Which accounts are verified: a draw that every machine makes alike."""
+"""Which accounts are verified: a draw that every machine makes alike from one text."""
 
 from __future__ import annotations
 

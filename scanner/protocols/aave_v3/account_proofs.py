@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from scanner.chain.proofs import Comparison, ProvenState
+from scanner.errors import ProofMismatch
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail, AaveReserve
 from scanner.protocols.aave_v3.storage import PoolStorage, TokenStorage, balance
 from scanner.risk.rules import Positions
@@ -52,6 +53,10 @@ def compare_accounts(
     legs: list[_Legs] = [{} for _ in accounts]
     columns = ("row", "reserve_id", "side", "scaled", "rate", "updated")
     for row, number, side, scaled, rate, updated in positions.state.select(columns).iter_rows():
+        if (number, side) in legs[row]:
+            raise ProofMismatch(
+                f"account {accounts[row]} has side {side} of reserve {number} twice: nothing proves that"
+            )
         legs[row][number, side] = (scaled, rate, updated)
     slots = [pool.user(account) for account in accounts]
     words = state.words({detail.pool: [slot for own in slots for slot in own]})[detail.pool]
@@ -79,6 +84,12 @@ def _balances(
     for account, own in accounts.items():
         for number in dict.fromkeys(number for number, _ in own):
             words_of += _words(reserves[number], account, own, tokens)
+        for number, side in own:
+            if side not in (COLLATERAL, DEBT) and not (side == STABLE_DEBT and reserves[number].stoken):
+                raise ProofMismatch(
+                    f"account {account} has side {side} in {reserves[number].symbol}, which no contract keeps: nothing "
+                    "proves that"
+                )
     wanted: dict[str, list[int]] = {}
     for leg in words_of:
         wanted.setdefault(leg.token, []).append(leg.slot)

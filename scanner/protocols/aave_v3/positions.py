@@ -16,7 +16,7 @@ from scanner.protocols.aave_v3.amounts import STATE
 from scanner.protocols.aave_v3.decode import ZERO_ADDRESS
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail
 from scanner.protocols.aave_v3.plain import read_records
-from scanner.protocols.aave_v3.records import NO_FLAGS, OVERSIZE, STABLE_RATE, parse_records
+from scanner.protocols.aave_v3.records import NO_FLAGS, OVERSIZE, STABLE_RATE, check_records, parse_records
 from scanner.protocols.interface import Market
 from scanner.risk.rules import Positions
 from scanner.units import RAY
@@ -62,6 +62,8 @@ def read_positions(
     records_frame = parse_records(sorted(parts, key=lambda part: part[0]))
     if not records_frame["row"].is_sorted():
         records_frame = records_frame.sort("row", maintain_order=True)
+    stable = [reserve.id for reserve in detail.reserves if reserve.stoken]
+    check_records(records_frame, [reserve.id for reserve in detail.reserves], stable)
     return _positions(market, detail, names, records_frame)
 
 

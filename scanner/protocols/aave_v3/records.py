@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import polars as pl
 
-__all__ = ["NO_FLAGS", "OVERSIZE", "RECORD_BYTES", "STABLE_RATE", "encode_record", "parse_records"]
+from scanner.errors import DecodeError
+from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT
+
+__all__ = [
+    "NO_FLAGS",
+    "OVERSIZE",
+    "RECORD_BYTES",
+    "STABLE_RATE",
+    "check_records",
+    "encode_record",
+    "parse_records",
+]
 
 RECORD_BYTES: Final = 32
 STABLE_RATE: Final = 3
@@ -18,6 +29,8 @@ OVERSIZE: Final = 0x80
 """Bit of the side that says that the value needs more than 128 bits."""
 
 _VALUE_BITS: Final = 128
+_SIDES: Final = (COLLATERAL, DEBT, STABLE_DEBT, STABLE_RATE, NO_FLAGS)
+_OVERSIZE_SIDES: Final = tuple(OVERSIZE | side for side in (COLLATERAL, DEBT, STABLE_DEBT))
 
 
 def parse_records(parts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
@@ -49,6 +62,30 @@ def parse_records(parts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
         "extra",
         "value",
     ).match_to_schema(_SCHEMA)
+
+
+def check_records(records: pl.DataFrame, reserves: Collection[int], stable: Collection[int]) -> None:
+    """Refuse records, sorted by row, that no account can have: they would be counted beside those that it has.
+
+    reserves: ids in use. stable: those of them with stable debt. Raises DecodeError.
+    """
+    side, number, row = pl.col("side"), pl.col("reserve_id"), pl.col("row")
+    principal, rate = side % OVERSIZE == STABLE_DEBT, side == STABLE_RATE
+    same = (row == row.shift(1)) & (number == number.shift(1))
+    parted = (rate != principal.shift(1, fill_value=False)) | (rate & ~same) | (principal.sum() != rate.sum())
+    wrong = {
+        "of a side that there is not": ~side.is_in([*_SIDES, *_OVERSIZE_SIDES]),
+        "of a reserve that there is not": (side != NO_FLAGS) & ~number.is_in(list(reserves)),
+        "of stable debt in a reserve without any": (principal | rate) & ~number.is_in(list(stable)),
+        "of a stable debt without its rate, or of a rate without its debt": parted,
+    }
+    seen = records.select(
+        *(test.any().alias(name) for name, test in wrong.items()),
+        ((row.cast(pl.Int64) * 2**16 + number * 2**8 + side % OVERSIZE).n_unique() != pl.len()).alias("told twice"),
+    )
+    for name, is_wrong in seen.row(0, named=True).items():
+        if is_wrong:
+            raise DecodeError(f"the lens gave a record {name}: use another endpoint")
 
 
 def encode_record(index: int, emode: int, reserve_id: int, side: int, extra: int, value: int) -> bytes:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
+
+from scanner.errors import DecodeError
 from scanner.protocols.aave_v3.positions import lens_of
-from scanner.protocols.aave_v3.records import OVERSIZE, encode_record, parse_records
+from scanner.protocols.aave_v3.records import OVERSIZE, check_records, encode_record, parse_records
 from tests.reference import aave_v3 as ref
 from tests.reference.convert import detail_of
 
@@ -52,3 +55,43 @@ def test_the_header_lists_tokens_by_id_with_holes() -> None:
     assert lens_of(detail).header == packed(5) + b"\0\3" + packed(10, 20, 0, 0, 12, 22)
     with_stable = replace(detail, reserves=(replace(reserves[0], stoken=token(30)), reserves[1]))
     assert lens_of(with_stable).header == packed(5) + b"\1\3" + packed(10, 20, 30, 0, 0, 0, 12, 22, 0)
+
+
+Record = tuple[int, int, int, int]  # row, reserve, side, value
+
+
+def check(*rows: Record) -> None:
+    encoded = b"".join(encode_record(row, 0, reserve, side, 0, value) for row, reserve, side, value in rows)
+    check_records(parse_records([(0, encoded)]), reserves=[0, 1, 5], stable=[1])
+
+
+HONEST: list[Record] = [(0, 0, 0, 7), (0, 0, 1, 7), (0, 1, 2, 7), (0, 1, 3, 7), (1, 0, 0, 7), (2, 0, 4, 0)]
+
+
+def test_records_that_an_account_can_have_are_taken() -> None:
+    check()
+    check(*HONEST)
+    check((0, 1, 2, 2**128), (0, 1, 3, 7), (1, 1, 2, 8), (1, 1, 3, 7), (1, 5, 1, 2**128))
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ([(3, 0, 5, 7)], "of a side that there is not"),
+        ([(3, 0, OVERSIZE | 3, 7)], "of a side that there is not"),
+        ([(3, 0, OVERSIZE | 4, 7)], "of a side that there is not"),
+        ([(3, 2, 0, 7)], "of a reserve that there is not"),
+        ([(3, 255, 1, 7)], "of a reserve that there is not"),
+        ([(3, 0, 1, 7), (3, 0, 2, 7), (3, 0, 3, 7)], "of stable debt in a reserve without any"),
+        ([(3, 0, 3, 7)], "of stable debt in a reserve without any"),
+        ([(3, 1, 2, 7)], "of a stable debt without its rate"),
+        ([(3, 1, 3, 7)], "of a stable debt without its rate"),
+        ([(3, 1, 2, 7), (3, 1, 0, 7), (3, 1, 3, 7)], "of a stable debt without its rate"),
+        ([(3, 1, 2, 7), (4, 1, 3, 7)], "of a stable debt without its rate"),
+        ([(3, 0, 1, 7), (3, 5, 0, 7), (3, 0, 1, 7)], "told twice"),
+        ([(3, 0, 1, 7), (3, 0, 1, 2**128)], "told twice"),
+    ],
+)
+def test_records_that_no_account_can_have_are_refused(more: list[Record], what: str) -> None:
+    with pytest.raises(DecodeError, match=what):
+        check(*HONEST, *more)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -34,3 +36,20 @@ def test_an_error_without_returned_bytes_is_the_nodes_own() -> None:
 def test_a_limit_that_quotes_bytes_stays_a_limit() -> None:
     failure = _failure("eth_call", {"code": -32005, "message": "rate limit exceeded", "data": "0x00"})
     assert failure.kind is Kind.RATE_LIMITED
+
+
+def test_a_long_message_is_read_at_its_beginning() -> None:
+    started = time.perf_counter()
+    failure = _failure("eth_getLogs", {"code": 10**300, "message": "rate limit exceeded " + "method " * 500_000})
+    assert time.perf_counter() - started < 2
+    assert failure.kind is Kind.RATE_LIMITED
+    assert len(str(failure)) < 500
+
+
+@pytest.mark.parametrize("pad", range(1_970, 2_001))
+def test_a_secret_that_is_cut_in_two_is_not_shown(pad: int) -> None:
+    """Others before it become one sign each, so that the end comes to where it is shown."""
+    answers, url = Answers("node.example", Redactor("https://node.example/s3cretkey")), "https://node.example/s3cretkey"
+    message = (url * 100)[:pad] + url * 100
+    assert "s3c" not in str(answers.failure("eth_call", message))
+    assert "s3c" not in str(answers.malformed("eth_call", msgspec.Raw(f'"{message}"'.encode())))

@@ -47,9 +47,11 @@ def test_the_host_and_plain_words_are_left() -> None:
 # --- patience ------------------------------------------------------------------------------------------------------
 
 
-def pauses(failures: list[RpcFailure], options: Options, shrinkable: bool = False) -> list[float | RpcFailure]:
+def pauses(
+    failures: list[RpcFailure], options: Options, shrinkable: bool = False, time_limit: float | None = None
+) -> list[float | RpcFailure]:
     async def run() -> list[float | RpcFailure]:
-        retry = Retry(options, Deadline(options.time_limit), Lag(options.lag_patience), shrinkable=shrinkable)
+        retry = Retry(options, Deadline(time_limit), Lag(options.lag_patience), shrinkable=shrinkable)
         return [retry.pause(failure) for failure in failures]
 
     return asyncio.run(run())
@@ -76,6 +78,18 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(kind: Kind, status: in
     assert all(0.25 * 2**n <= wait <= 0.5 * 2**n for n, wait in enumerate(waits))
 
 
+def test_odd_answers_of_who_answered_before_pass_like_any_hiccup() -> None:
+    async def run() -> list[bool]:
+        lag, found = Lag(1), []
+        for _ in range(2):
+            retry = Retry(Options(), Deadline(None), lag)
+            found += [isinstance(retry.pause(RpcFailure("x", Kind.NOT_RPC, status=200)), float) for _ in range(6)]
+            retry.answered()
+        return found
+
+    assert asyncio.run(run()) == [True] * 2 + [False] * 4 + [True] * 4 + [False] * 2
+
+
 def test_a_timeout_of_what_can_shrink_is_final() -> None:
     assert isinstance(pauses([RpcFailure("x", Kind.TIMEOUT)], Options(), shrinkable=True)[0], RpcFailure)
 
@@ -91,7 +105,7 @@ def test_a_wait_longer_than_what_is_left_is_named() -> None:
     (found,) = pauses([refusal], Options())
     assert isinstance(found, RpcFailure)
     assert "slow down; it asks to wait 90 s, longer than the 60 s that are left to wait; wait, or use" in str(found)
-    (found,) = pauses([refusal], Options(patience=100, time_limit=50))
+    (found,) = pauses([refusal], Options(patience=100), time_limit=50)
     assert isinstance(found, RpcFailure)
     assert "left of the time limit" in str(found)
     assert pauses([refusal], Options(patience=100)) == [90]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from scanner.chain.failures import (
@@ -173,3 +175,25 @@ def test_the_size_of_a_batch_is_read(message: str, limit: int) -> None:
 )
 def test_the_wait_that_a_message_names_is_read(message: str, seconds: float | None) -> None:
     assert suggested_wait(message) == seconds
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["method ", "limited to ", "state ", "vm exception ", "batch ", "block ", "want ", "[0x1 ", "retry 1", "1", " "],
+)
+def test_a_long_text_costs_no_time(word: str) -> None:
+    text = "limit of " + word * (3_000_000 // len(word))
+    started = time.perf_counter()
+    classify(text)
+    suggested_width(text)
+    suggested_wait(text)
+    batch_limit(text)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_numbers_without_end_are_cut() -> None:
+    many = "1" * 1_900
+    assert (suggested_wait(f"retry after {many} s") or 0) < 10**10
+    assert (suggested_width(f"limited to {many} blocks") or 0) < 10**16
+    assert (suggested_width(f"[0x0, 0x{many}]") or 0) < 2**65
+    assert batch_limit(f"batch of more than {many} requests") < 10**10

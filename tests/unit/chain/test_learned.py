@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -14,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from scanner.chain.learned import Learned, LearnedStore
+from scanner.chain.learned import MOST_LENSES, Learned, LearnedStore
 
 URL = "https://user:pa55word@node.example/v3/s3cretkey?token=s3crettoken"
 DAY = 86_400.0
@@ -120,6 +121,8 @@ def test_what_is_probed_anew_takes_the_place_of_all(store: LearnedStore) -> None
         b'{"format":"something-else","facts":{}}',
         b'{"format":"liqbands-endpoint-1","facts":[]}',
         b'{"format":"liqbands-endpoint-1","facts":{"gas_cap":7}}',
+        b'{"format":"liqbands-endpoint-1\xff","facts":{}}',
+        b'{"format":"liqbands-endpoint-1","facts":{"lens_gas":{"value":{"a\xff":1.0},"learned_at":1800000000}}}',
     ],
 )
 def test_a_damaged_or_foreign_file_is_ignored_and_replaced(store: LearnedStore, content: bytes) -> None:
@@ -151,6 +154,19 @@ def test_a_value_that_cannot_be_is_left_out(store: LearnedStore, clock: Clock, n
     assert store.load(URL) == Learned(overrides=True)
 
 
+def test_a_table_that_is_too_long_is_trimmed(store: LearnedStore, clock: Clock) -> None:
+    lenses = {"nothing": 0.0} | {str(n): n + 1.0 for n in range(2 * MOST_LENSES)} | {"negative": -1.0}
+    facts = {"lens_gas": {"value": lenses, "learned_at": clock.now}}
+    store.folder.mkdir()
+    store.path(URL).write_text(json.dumps({"format": "liqbands-endpoint-1", "facts": facts}))
+    newest = {str(n): n + 1.0 for n in range(MOST_LENSES, 2 * MOST_LENSES)}
+    assert store.load(URL).lens_gas == newest
+    oldest = str(MOST_LENSES)
+    store.save(URL, Learned(lens_gas={oldest: 7.0, "new": 8.0, "none": math.inf}))
+    del newest[str(MOST_LENSES + 1)]  # the oldest that was not used again
+    assert store.load(URL).lens_gas == newest | {oldest: 7.0, "new": 8.0}
+
+
 def test_where_nothing_can_be_written_it_is_done_without(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
@@ -178,7 +194,7 @@ store, number = LearnedStore(Path(sys.argv[1])), 0
 print("ready", flush=True)
 while True:
     number += 1
-    lenses = {str(n): 1.0 for n in range(60)}
+    lenses = {str(n): 1.0 for n in range(16)}
     store.save(sys.argv[2], Learned(overrides=True, log_blocks=10**9 - number, lens_gas=lenses))
 """
 
@@ -201,7 +217,7 @@ def test_a_file_is_whole_whenever_its_writers_are_killed(tmp_path: Path, kills: 
             writer.communicate()
         found = store.load(URL)
         assert found.overrides is True
-        assert len(found.lens_gas) == 60
+        assert len(found.lens_gas) == 16
         assert found.log_blocks is not None
         assert found.log_blocks < last  # they got on, and what the former ones left was kept
         last = found.log_blocks + 1  # the new ones begin anew: the smaller limit stays until they are below it

@@ -156,6 +156,12 @@ def test_what_is_no_header_proves_nothing(body: bytes) -> None:
         state_root(Answered("node.example", body), block_of(MAINNET_PRAGUE))
 
 
+@pytest.mark.parametrize("number", ["-0x5", "0x_5", "0x" + "1" * 65, ""])
+def test_a_header_with_a_number_that_is_none_proves_nothing(number: str) -> None:
+    with pytest.raises(ProofMismatch, match="no header that can be read"):
+        root_of({**MAINNET_PRAGUE, "gasUsed": number})
+
+
 @pytest.mark.parametrize("other", [{"number": 5}, {"timestamp": 5}])
 def test_a_block_said_to_be_another_is_seen(other: dict[str, int]) -> None:
     with pytest.raises(ProofMismatch, match="it was read as number"):

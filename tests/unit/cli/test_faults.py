@@ -42,7 +42,7 @@ def imported(path: Path, *, rebuilt: bool = False) -> Path:
     with BorrowerIndex(
         path, chain_id=31337, genesis_hash=genesis, protocol="aave-v3", market_id=ROOT, first_block=1
     ) as index:
-        index.import_list(["0xa"], 77)
+        index.import_list(["0x" + "0a" * 20], 77)
         if rebuilt:
             index.rewind()
     return path

@@ -77,3 +77,33 @@ def test_terminal_shows_a_bar(monkeypatch) -> None:  # type: ignore[no-untyped-d
         progress.update(1, 2)
 
     assert "reading accounts [x]" in file.getvalue()
+
+
+def test_what_is_not_counted_shows_no_count() -> None:
+    terminal = Terminal()
+    with Progress(file=terminal) as progress:
+        progress.stage("finding borrowers")
+        assert progress._live is not None
+        progress._live.refresh()
+    assert "finding borrowers" in terminal.getvalue()
+    assert "?" not in terminal.getvalue().replace("\x1b[?25l", "").replace("\x1b[?25h", "")
+
+
+def test_a_wait_is_told_until_something_moves() -> None:
+    terminal = Terminal()
+    with Progress(file=terminal) as progress:
+        progress.stage("reading accounts", 10)
+        progress.note("node.example asks to wait 8 s")
+        assert progress._live is not None
+        assert progress._live.tasks[0].description == "reading accounts: node.example asks to wait 8 s"
+        progress.update(5)
+        assert progress._live.tasks[0].description == "reading accounts"
+
+
+def test_a_wait_is_told_in_a_file_too() -> None:
+    file, clock = io.StringIO(), Clock()
+    with Progress(file=file, clock=clock) as progress:
+        progress.stage("reading accounts", 10)
+        clock.now += 6
+        progress.note("node.example asks to wait 8 s")
+    assert file.getvalue() == "reading accounts: node.example asks to wait 8 s\n"
