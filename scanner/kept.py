@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -12,12 +10,13 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from scanner.writing import write_whole
+
 __all__ = ["kept_path", "load_kept", "save_kept"]
 
 T = TypeVar("T")
 
 _ABANDONED: Final = 3_600.0  # age in seconds at which a file that a killed process was writing is removed
-_numbers = itertools.count()
 
 
 def kept_path(folder: Path, *about: str) -> Path:
@@ -29,7 +28,7 @@ def load_kept(path: Path, kind: type[T]) -> T | None:
     """Read a file; None where there is none, or none of this kind that can be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError, RecursionError):
+    except (OSError, ValueError, RecursionError):  # bytes that are no UTF-8 are a ValueError of another kind
         return None
 
 
@@ -38,18 +37,11 @@ def save_kept(path: Path, content: object) -> bool:
 
     A process may be killed at any moment, and several may write, each in a file of its own first: the last one stays.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _clear(path)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(content))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(path, [msgspec.json.encode(content)], private=True)
     except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink()
         return False
     return True
 

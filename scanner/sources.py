@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from scanner.beside import heed_interrupts
 from scanner.chain.ahead import AheadReader, Hints
 from scanner.chain.deadline import Deadline
 from scanner.chain.interface import Block, Reader
@@ -98,6 +99,7 @@ def begin(
 
     Raises ConfigError for a log that cannot be written.
     """
+    heed_interrupts()
     session = Session(Deadline(time_limit), folder=folder)
     try:
         if transport_log is not None:
@@ -155,7 +157,7 @@ def open_source(
     opener = _opener(session, limits, () if hints is None else hints.blocks)
     opened: RpcReader | PoolReader
     pool: PoolReader | None = None
-    if len(specs) == 1 and quorum == 1:
+    if len(specs) == 1 and quorum == 1 and specs[0].roles == frozenset(ROLES):
         opened = opener(specs[0], block, expected_chain_id=expected)
     else:
         opened = pool = open_several(

@@ -142,7 +142,7 @@ def index(
     rebuild: Annotated[
         bool,
         Parameter(
-            help="Forget which blocks are covered and read all logs again; known addresses stay.",
+            help="Read all logs again; of the known addresses only imported ones stay.",
             negative="",
             show_default=False,
         ),

@@ -6,9 +6,10 @@ import io
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from scanner import __version__
+from scanner.beside import beside, heed_interrupts
 from scanner.chain.learned import LearnedStore
 from scanner.chain.spec import EndpointSpec
 from scanner.chain.traits import Traits, probe
@@ -22,7 +23,7 @@ from scanner.errors import WrongChainError
 from scanner.export.doctor import doctor_json
 from scanner.render.console import show
 from scanner.render.doctor import DoctorReport
-from scanner.sources import configured
+from scanner.sources import ENDPOINTS, configured
 
 __all__ = ["run_doctor"]
 
@@ -43,13 +44,20 @@ def run_doctor(
     remember(spec.url for spec in specs)
     now = int(time.time())
     guard = threading.Lock()
-    with progress_of(talk) as progress, ThreadPoolExecutor(_AT_ONCE) as pool:
+    turns = threading.Semaphore(_AT_ONCE)
+    heed_interrupts()
+    with progress_of(talk) as progress:
 
         def heard(words: str) -> None:
             with guard:
                 progress.stage(words)
 
-        diagnosis = diagnose(list(pool.map(lambda spec: _probe(spec, heard), specs)), expected)
+        def in_turn(spec: EndpointSpec) -> Traits:
+            with turns:
+                return _probe(spec, heard)
+
+        probing = [beside(partial(in_turn, spec)) for spec in specs]
+        diagnosis = diagnose([probe.result() for probe in probing], expected)
     if form == "json":
         save(output.output, doctor_json(diagnosis, now, __version__))
     elif output.output == "-":
@@ -65,7 +73,7 @@ def run_doctor(
 
 def _probe(spec: EndpointSpec, heard: Callable[[str], None]) -> Traits:
     """Probe anew what is known, and keep what was found for the next scan."""
-    store = LearnedStore(data_dir() / "endpoints")
+    store = LearnedStore(data_dir() / ENDPOINTS)
     learned = store.load(spec.url)
     traits = probe(spec, learned=learned, heard=lambda what: heard(f"probing {spec.host}: {what}"))
     if traits.number("chain_id") is not None:

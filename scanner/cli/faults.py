@@ -9,7 +9,7 @@ from scanner.config import data_dir
 from scanner.options import ScanOptions
 from scanner.render.words import clean
 from scanner.results import MarketSummary, ReserveProof, ScanResult
-from scanner.store.index import find_indexes, imported_to
+from scanner.store.files import find_indexes, imported_to
 
 __all__ = ["tell_faults"]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scanner.errors import ConfigError
+from scanner.writing import part_of, write_whole
 
 __all__ = ["check_file", "load_text", "save"]
 
@@ -25,7 +26,7 @@ def check_file(path: str) -> None:
     if target.exists() and not os.access(target, os.W_OK):
         raise ConfigError(f"cannot write {path}: it is write-protected; name another file")
     if target.is_file() or not target.exists():
-        part = _part(target)
+        part = part_of(target)
         try:
             part.touch()
             part.unlink()
@@ -43,36 +44,12 @@ def save(path: str, data: bytes | Iterable[bytes]) -> None:
         sys.stdout.buffer.writelines(parts)
         sys.stdout.buffer.flush()
         return
-    target = Path(path).resolve()
     try:
-        if target.exists() and not target.is_file():
-            _write(target, parts)
-        else:
-            _replace(target, parts)
+        write_whole(Path(path), parts)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _part(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.part")
-
-
-def _write(target: Path, parts: Iterable[bytes]) -> None:
-    with target.open("wb") as file:
-        file.writelines(parts)
-
-
-def _replace(target: Path, parts: Iterable[bytes]) -> None:
-    """Write beside the target and put it in its place, with the permissions of any new file."""
-    part = _part(target)
-    try:
-        _write(part, parts)
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def load_text(path: str) -> str:

@@ -85,7 +85,7 @@ def run_index(
                 check_start(target.first_block, pinned)
                 with open_index(chain, target, options.index_file) as index:
                     if rebuild:
-                        index.rewind()
+                        index.rebuild()
                     if imported:
                         index.import_list(imported, covered_to)
                     unfinal: set[str] = set()

@@ -27,6 +27,13 @@ class _Rate(ProgressColumn):
         return Text(f"{count(round(speed))}/s" if speed else "")
 
 
+class _Count(MofNCompleteColumn):
+    """Units done of how many; nothing where they are not counted."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total is not None or task.completed else Text()
+
+
 class Progress:
     """Stages of work, one after the other. Use as a context manager; says nothing when ``enabled`` is false."""
 
@@ -42,12 +49,13 @@ class Progress:
         self._name = ""
         self._total: int | None = None
         self._done = 0
+        self._noted = False
         self._started = self._said = 0.0
 
     def __enter__(self) -> Self:
         if self._enabled and self._console.is_terminal:
             self._live = RichProgress(
-                TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn(), _Rate(),
+                TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), _Count(), _Rate(),
                 TimeRemainingColumn(compact=True), console=self._console, transient=True,
             )  # fmt: skip
             self._live.start()
@@ -74,10 +82,23 @@ class Progress:
         self._done = done
         self._total = self._total if total is None else total
         if self._live is not None and self._task is not None:
+            if self._noted:
+                self._live.update(self._task, description=self._name)
+                self._noted = False
             self._live.update(self._task, completed=done, total=self._total)
         elif self._enabled and self._clock() - self._said >= _PLAIN_EVERY:
             self._said = self._clock()
             self._console.file.write(self._plain() + "\n")
+            self._console.file.flush()
+
+    def note(self, text: str) -> None:
+        """Say for the moment why nothing moves; the next update takes it back."""
+        if self._live is not None and self._task is not None:
+            self._live.update(self._task, description=f"{self._name}: {text}")
+            self._noted = True
+        elif self._enabled and self._clock() - self._said >= _PLAIN_EVERY:
+            self._said = self._clock()
+            self._console.file.write(f"{self._name}: {text}\n")
             self._console.file.flush()
 
     def _plain(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,11 +177,13 @@ def test_a_block_at_which_the_market_is_half_set_up(dev: DevMarket, tmp_path: Pa
 
 def test_an_interrupted_run(dev36: DevMarket, tmp_path: Path) -> None:
     asked: list[str] = []
+    held = threading.Event()
 
     def slow(request: Request) -> Say | None:
         asked.append(request["method"])
         if request["method"] == "eth_getLogs":
-            time.sleep(1.5)
+            held.wait(10)  # longer than anybody who pressed Ctrl-C waits
+            return Say(b"", 0)
         return None
 
     with proxy(dev36.anvil.url, slow) as url:
@@ -193,8 +196,12 @@ def test_an_interrupted_run(dev36: DevMarket, tmp_path: Path) -> None:
             while "eth_getLogs" not in asked and time.monotonic() < deadline:
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)
+            began = time.monotonic()
             out, err = process.communicate(timeout=20)
+            took = time.monotonic() - began
+        held.set()
 
+    assert took < 3
     assert (process.returncode, out, err) == (130, "", "liqbands: interrupted\n")
     assert not document.exists()
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +18,11 @@ import pytest
 
 from scanner.chain.learned import Learned, LearnedStore
 from scanner.chain.options import Options
+from scanner.chain.spec import EndpointSpec
 from scanner.chain.traits import NAMES, Traits, probe
 from scanner.chain.verdicts import EndpointReport, diagnose
 from scanner.cli import run
+from scanner.config import child_environment
 from scanner.devchain.anvil import Anvil
 from scanner.devchain.toolchain import Toolchain
 from scanner.export import schemas
@@ -92,7 +99,6 @@ def test_a_good_endpoint_can_do_everything(anvil: Anvil) -> None:
         "finalized": BLOCKS - 64, "safe": BLOCKS - 32, "latency": None, "latency_median": None, "overrides": True,
         "by_hash": True, "deployless": True, "gas_cap": 50_000_000, "batch": 100, "request_bytes": 1_000_000,
         "log_blocks": BLOCKS + 1, "log_results": None, "archive": BLOCKS, "block_seconds": 12.0, "proofs": True,
-        "simulate": True,
     }  # fmt: skip
     assert str(values["client"]).startswith("anvil/")
     assert 0 < float(values["latency"] or 0) <= float(values["latency_median"] or 0) < 1
@@ -112,6 +118,31 @@ def test_probing_is_gentle(anvil: Anvil) -> None:
     assert wholes == [4, 20, 100]
     assert len(seen) - sum(wholes) <= 30
     assert traits["batch"].value == 100
+
+
+def test_batches_are_probed_within_the_budget_of_the_endpoint(anvil: Anvil) -> None:
+    times: list[float] = []
+
+    def batch(requests: list[Request]) -> None:
+        times.append(time.monotonic())
+
+    with proxy(anvil.url, lambda request: None, batch) as url:
+        traits = probe(EndpointSpec(url, requests_per_second=40), options=QUICK)
+    assert traits["batch"].value == 100
+    assert times[2] - times[0] > 0.3  # 24 requests before the third batch
+
+
+@pytest.mark.parametrize("method", ["web3_clientVersion", "eth_chainId"])
+def test_text_that_is_no_utf8_is_unknown(anvil: Anvil, method: str) -> None:
+    def damaged(request: Request) -> Say | None:
+        if request["method"] != method:
+            return None
+        return Say(b'{"jsonrpc":"2.0","id":%d,"result":"ge\xffth"}' % request["id"])
+
+    traits, _ = probed(anvil, damaged)
+    trait = traits["client" if method == "web3_clientVersion" else "chain_id"]
+    assert trait.value is None
+    assert method in trait.note
 
 
 def test_overrides_that_are_refused_or_ignored(anvil: Anvil) -> None:
@@ -378,6 +409,22 @@ def test_the_command_writes_its_document(anvil: Anvil, data: Path, capsys: Captu
     code, written = document("--rpc-url", anvil.url, "--chain", "base")
     assert (code, written["usable"]) == (2, False)
     assert "serves chain 31337, not 8453" in written["wrong_chain"]
+
+
+def test_the_command_can_be_interrupted(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and answers nothing
+        urls = [f"http://127.0.0.1:{silent.getsockname()[1]}/{key}" for key in ("one", "two")]
+        command = [sys.executable, "-m", "scanner", "doctor", *(word for url in urls for word in ("--rpc-url", url))]
+        with subprocess.Popen(
+            command, env=child_environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            silent.settimeout(20)
+            with silent.accept()[0]:
+                process.send_signal(signal.SIGINT)
+                began = time.monotonic()
+                told = process.communicate(timeout=20)
+    assert time.monotonic() - began < 3
+    assert (process.returncode, told) == (130, ("", "liqbands: interrupted\n"))
 
 
 def test_the_command_writes_a_file_and_refuses_what_cannot_be(anvil: Anvil, data: Path, capsys: Capture) -> None:

@@ -17,7 +17,6 @@ import pytest
 
 from scanner.config import child_environment
 from scanner.devchain import DevMarket
-from scanner.kept import kept_path
 from tests.chain import test_index
 from tests.chain.indexes import Slow, assert_learned_is_whole, assert_truthful, borrowed, same_accounts
 from tests.chain.peers import invoke, where
@@ -58,8 +57,6 @@ def undisturbed(market: DevMarket, tmp_path_factory: pytest.TempPathFactory) -> 
                 [sys.executable, "-m", "scanner", *arguments], env=environment, capture_output=True, check=True
             )
         requests[name] = slow.count
-    import msgspec
-
     document = msgspec.json.decode(ran.stdout)
     assert document["snapshot"]["complete"]
     return Undisturbed(document, requests, borrowed(market, market.chain.block_number()))
@@ -114,29 +111,3 @@ def test_fifty_runs_killed_at_any_moment_leave_the_truth(
     reached = [check(capfd, market, undisturbed, tmp_path, 100 + seed) for seed in range(50)]
     print(f"killed 50 times; covered to {sorted(str(block) for block in reached)}")
     assert len(set(reached)) >= 10, "the moments did not differ"
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from scanner.kept import save_kept
-for turn in range(10**9):
-    save_kept(Path(sys.argv[1]), {"turn": turn, "much": "x" * 300_000})
-    if turn == 0:
-        print("ready", flush=True)
-"""
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_small_file_is_whole_whoever_of_two_writers_is_killed(tmp_path: Path, seed: int) -> None:
-    path = kept_path(tmp_path, "endpoints", "https://node.example")
-    arguments = [sys.executable, "-c", WRITER, str(path)]
-    processes = [subprocess.Popen(arguments, env=child_environment(), stdout=subprocess.PIPE) for _ in range(2)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-    for process in processes:
-        time.sleep(random.Random(seed).uniform(0.0, 0.03))
-        process.kill()
-        process.communicate()
-        assert len(msgspec.json.decode(path.read_bytes())["much"]) == 300_000

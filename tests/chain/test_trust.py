@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+import scanner
+from scanner import pipeline
+from scanner.chain.recording import load
 from scanner.devchain import DevMarket
+from scanner.verify import choose_rows
 from tests.chain.endpoints import Liar, Lie, endpoints, passing
-from tests.chain.peers import Outcome, invoke
+from tests.chain.peers import Outcome, invoke, options_of
 from tests.chain.proxy import Request
 from tests.chain.test_quorum import Once, one_balance, one_log_less
 
@@ -119,3 +123,28 @@ def test_a_recording_cannot_be_proven(command: _Command, capfd: pytest.CaptureFi
     outcome = invoke(capfd, "demo", "--prove", "all")
     assert outcome.code == 2
     assert "--prove" in outcome.err
+
+
+def test_nobody_knows_beforehand_who_is_verified(
+    small: DevMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that could tell would answer truly for those, and lie of the others. A replay verifies the same ones."""
+    drawn: list[str] = []
+
+    def noted(health: Any, accounts: Any, how: str, drawn_by: str) -> list[int]:
+        drawn.append(drawn_by)
+        return choose_rows(health, accounts, how, drawn_by)
+
+    monkeypatch.setattr(pipeline, "choose_rows", noted)
+    for name in ("a", "b"):
+        options = options_of(small, tmp_path / "index.sqlite", extent="points")
+        scanner.scan(options, record=tmp_path / f"{name}.rec", verify="sample")
+        scanner.scan(replay=tmp_path / f"{name}.rec")
+    live, replayed = drawn[::2], drawn[1::2]
+    assert live == replayed
+    assert len({*live, load(tmp_path / "a.rec").block.hash}) == 3
+
+    scanner.scan(options, record=tmp_path / "all.rec", verify="all")
+    assert "draw" not in load(tmp_path / "all.rec").notes, "the same scan gives the same file"
+    scanner.scan(replay=tmp_path / "all.rec")
+    assert drawn[-1] == load(tmp_path / "all.rec").block.hash
