@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Container, Mapping, Sequence
@@ -53,6 +54,7 @@ def main() -> int:
     for size, parts in _markets(chosen.sizes, chosen.only).items():
         say(f"making a market with {size:,} borrowers")
         with tempfile.TemporaryDirectory() as folder, local_market(size, say) as market:
+            os.environ["LIQBANDS_DATA_DIR"] = folder  # what is learned here is of no use afterwards
             _measure(figures, parts, market, size, Path(folder) / "index.sqlite", chosen)
     print(table(figures))
     missed = misses(figures)

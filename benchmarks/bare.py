@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-from scanner.chain.transport import Provider
+from scanner.chain.transport import HttpAnswer, Provider
 
 __all__ = ["Request", "captured", "replay"]
 
@@ -29,12 +28,12 @@ class Request:
 def captured() -> Iterator[list[Request]]:
     """Note every request that readers send within the block, in the order of sending."""
     found: list[Request] = []
-    name = "_make_request"
+    name = "post"
     original = getattr(Provider, name)
 
-    async def noting(self: Provider, method: Any, body: bytes) -> bytes:
+    async def noting(self: Provider, body: bytes, seconds: float | None = None) -> HttpAnswer:
         sent = time.perf_counter()
-        answer: bytes = await original(self, method, body)
+        answer: HttpAnswer = await original(self, body, seconds)
         found.append(Request(body, sent, time.perf_counter()))
         return answer
 

@@ -71,7 +71,9 @@ class _ProofWork:
                 result = await self._endpoint.request("eth_getProof", [address, names, pin], shrinkable=len(slots) > 1)
         except RpcFailure as failure:
             number = hex(self._block.number)
-            if failure.kind not in (Kind.INVALID_PARAMS, Kind.OTHER) or pin == number or self._taken:
+            refused = failure.kind in (Kind.INVALID_PARAMS, Kind.OTHER) and pin != number
+            # what was sent before another request found that out is refused after it was
+            if not refused or (self._taken and self._pin != number):
                 raise
             # not every node takes a block hash here; what it gives is held against the state root anyhow
             self._pin = number

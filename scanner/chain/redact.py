@@ -37,10 +37,11 @@ def host_of(url: str) -> str:
 
 
 class Redactor:
-    """Knows the parts of one URL that may hold a key, in every spelling they may come back in."""
+    """Knows the parts of URLs that may hold a key, in every spelling they may come back in. What is no URL is a key."""
 
-    def __init__(self, url: str) -> None:
-        spellings = sorted(_spellings(url), key=len, reverse=True)
+    def __init__(self, *urls: str) -> None:
+        # all at once and the longest first: a short one of another URL would leave the rest of a longer one
+        spellings = sorted({part for url in urls for part in _spellings(url)}, key=len, reverse=True)
         self._longest = max(map(len, spellings), default=0)
         self._pattern = re.compile("|".join(map(re.escape, spellings)), re.IGNORECASE) if spellings else None
 
@@ -52,7 +53,10 @@ class Redactor:
 
 
 def _spellings(url: str) -> set[str]:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return {url}
     user, password = parts.username or "", parts.password or ""
     fields = [text for pair in parse_qsl(parts.query, keep_blank_values=True) for text in pair]
     long = {url, parts.path, parts.query, parts.fragment, *parts.path.split("/"), *parts.query.split("&"), *fields[::2]}

@@ -27,11 +27,7 @@ def hide(text: str) -> str:
     if _urls:
         from scanner.chain.redact import Redactor  # what most commands need not load
 
-        for url in _urls:
-            try:
-                text = Redactor(url)(text)
-            except ValueError:  # no URL; as a whole it may be a key
-                text = text.replace(url, "…")
+        text = Redactor(*_urls)(text)
     return text
 
 

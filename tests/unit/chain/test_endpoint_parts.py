@@ -197,3 +197,8 @@ def test_a_summary_holds_no_calldata() -> None:
     assert summary("eth_getLogs", [query]) == {"from": "0x1", "to": "0x2", "addresses": 5}
     assert summary("eth_getProof", [address, [block] * 7, "0x3"]) == {"address": address, "items": 7, "block": "0x3"}
     assert summary("web3_sha3", ["0x" + "ab" * 100]) == {}
+
+
+def test_a_secret_that_is_a_part_of_another_ones_leaves_nothing_of_it() -> None:
+    hide = Redactor("https://user:pw123@one.example/", "https://name-of-a-user:pw456@two.example/", "http://[not-a-url")
+    assert hide("name-of-a-user, user, http://[not-a-url") == "…, …, …"
