@@ -129,6 +129,7 @@ def scan(options: ScanOptions | None = None, *, listener: Listener | None = None
     chosen = replace(options or ScanOptions(), **changes)
     clock = _Clock()
     with begin(parse_duration(chosen.time_limit), chosen.transport_log, data_dir()) as session:
+        session.told = getattr(listener, "note", None)
         for left in reversed(range(_RESTARTS + 1)):
             try:
                 with open_source(

@@ -64,13 +64,14 @@ class Source:
 class Session:
     """What the tries of one scan share.
 
-    folder: where what is learned of endpoints and of markets is kept between scans. quarantined: hosts that gave wrong
-    answers, with what they did. learned: what each endpoint takes, by URL.
+    folder: where what is learned of endpoints and of markets is kept between scans. told: hears what is waited for.
+    quarantined: hosts that gave wrong answers, with what they did. learned: what each endpoint takes, by URL.
     """
 
     deadline: Deadline = field(default_factory=Deadline)
     log: TransportLog | None = None
     folder: Path | None = None
+    told: Callable[[str], None] | None = None
     quarantined: dict[str, str] = field(default_factory=dict)
     learned: dict[str, Learned] = field(default_factory=dict, repr=False)
 
@@ -195,6 +196,7 @@ def _opener(session: Session, limits: Options | None, also: Sequence[int]) -> Ca
             also=also,
             deadline=session.deadline,
             log=session.log,
+            told=session.told,
             **expected,
         )
 

@@ -32,7 +32,8 @@ __all__ = ["Endpoint"]
 class Endpoint:
     """A node behind a URL. Nothing that leaves this class shows more of the URL than its host.
 
-    deadline: shared with other endpoints; without one there is no limit to the time of everything together.
+    told: hears, in the loop's thread, what is waited for. deadline: shared with other endpoints; without one there is
+    no limit to the time of everything together.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Endpoint:
         learned: Learned | None = None,
         deadline: Deadline | None = None,
         log: TransportLog | None = None,
+        told: Callable[[str], None] | None = None,
     ) -> None:
         """Open nothing yet. Raises ConfigError for a URL that is not http(s)."""
         self.host = host_of(spec.url)
@@ -53,7 +55,7 @@ class Endpoint:
         self._options = options
         # several parts of a scan, each with its own requests in flight, share an endpoint
         rate = Rate(spec, 2 * options.concurrency)
-        self._wire = Wire(self._provider, self._answers, rate, options, self._deadline, log)
+        self._wire = Wire(self._provider, self._answers, rate, options, self._deadline, log, told)
         self._batcher = self.batcher(self.learned, options.batch_http)
         self._ids = itertools.count(1)
         self._lag = Lag(options.lag_patience)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -170,19 +170,20 @@ def open_reader(
     also: Sequence[int] = (),
     deadline: Deadline | None = None,
     log: TransportLog | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> RpcReader:
     """Pin a reader to a block of the chain that an endpoint serves.
 
     block: a number, a negative offset from the head, a tag, a hash, or a block that another reader stands at, for
     which a lagging endpoint is given some time. learned: what is known of the endpoint, which is not probed again
-    then, and where more is written. also: numbers of blocks whose hashes will be asked for. deadline, log: shared with
-    other readers of a scan. Raises ConfigError for a URL or block that cannot be read, WrongChainError,
-    BlockUnavailable for an unknown block or pruned state, RpcError.
+    then, and where more is written. also: numbers of blocks whose hashes will be asked for. deadline, log, told: shared
+    with other readers of a scan; the last hears what is waited for. Raises ConfigError for a URL or block that cannot
+    be read, WrongChainError, BlockUnavailable for an unknown block or pruned state, RpcError.
     """
     chosen = options or Options()
     thread = loop_thread()
     spec = EndpointSpec(endpoint) if isinstance(endpoint, str) else endpoint
-    opened = Endpoint(spec, chosen, learned, deadline, log)
+    opened = Endpoint(spec, chosen, learned, deadline, log, told)
     try:
         return thread.run(_open(thread, opened, block, expected_chain_id, also, chosen, expected_genesis))
     except BaseException:

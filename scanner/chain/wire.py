@@ -28,6 +28,7 @@ CLOSED: Final = "the endpoint was closed"
 """What a failure says of a request that nobody waits for any more."""
 
 _CANCELLED: Final = "CANCELLED"  # in the log, for the slower of two copies, and for what an interrupt ended
+_WORTH_TELLING: Final = 1.0  # seconds of waiting
 _HOLDING: Final = frozenset({Kind.RATE_LIMITED, Kind.SERVER})
 
 
@@ -58,7 +59,9 @@ class Wire:
         options: Options,
         deadline: Deadline,
         log: TransportLog | None,
+        told: Callable[[str], None] | None = None,
     ) -> None:
+        self._told = told
         self._provider = provider
         self._answers = answers
         self._rate = rate
@@ -174,6 +177,8 @@ class Wire:
             self._rate.refused(sent_at)
         if failure.retry_after and failure.kind in _HOLDING:
             self._rate.hold(failure.retry_after)
+            if self._told is not None and failure.retry_after >= _WORTH_TELLING:
+                self._told(f"{self._answers.host} asks to wait {failure.retry_after:.0f} s")
 
     def _out_of_time(self, ask: Ask[T]) -> RpcFailure:
         limit = self._deadline.limit

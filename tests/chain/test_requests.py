@@ -90,10 +90,12 @@ def test_what_an_endpoint_lets_wait_is_not_taken_for_its_work(small: DevMarket) 
 
     def busy(request: Request) -> Say | None:
         refused.append(request)
-        return refuse("rate limit exceeded", 429, 429, Retry_After="0.5") if len(refused) == 1 else None
+        return refuse("rate limit exceeded", 429, 429, Retry_After="1") if len(refused) == 1 else None
+
+    heard: list[str] = []
 
     async def ask(url: str) -> tuple[float, float]:
-        endpoint = Endpoint(EndpointSpec(url), Options())
+        endpoint = Endpoint(EndpointSpec(url), Options(), told=heard.append)
         began = time.perf_counter()
         with measured() as spent:
             await endpoint.request("eth_chainId", [])
@@ -105,6 +107,7 @@ def test_what_an_endpoint_lets_wait_is_not_taken_for_its_work(small: DevMarket) 
         worked, whole = asyncio.run(ask(url))
     assert len(refused) == 2
     assert worked < whole - 0.4
+    assert [text.split(" ", 1)[1] for text in heard] == ["asks to wait 1 s"]
 
 
 @pytest.mark.parametrize("borrowers", [1_000, pytest.param(10_000, marks=pytest.mark.soak)])
