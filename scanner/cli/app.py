@@ -8,7 +8,7 @@ from cyclopts import App, Group, Parameter
 from cyclopts.validators import Number
 
 from scanner import __version__
-from scanner.cli.options import Output, Prices, Reading, Risk, Talk, Trust, Where
+from scanner.cli.options import Output, Prices, ProvenRisk, Reading, Risk, Talk, Trust, Where
 
 __all__ = ["COMMANDS", "account", "accounts", "app", "demo", "devchain", "doctor", "index", "scan"]
 
@@ -50,7 +50,7 @@ _PRICES: Final = Prices()
 def scan(
     *,
     reading: Reading = Reading(),
-    risk: Risk = Risk(),
+    risk: ProvenRisk = ProvenRisk(),
     output: Output = Output(),
     talk: Talk = Talk(),
     format: Annotated[ScanFormat, Parameter(help="table draws the heatmap.")] = "table",  # noqa: A002
@@ -81,7 +81,7 @@ def accounts(
     """List borrowers, nearest to liquidation first."""
     from scanner.cli.commands import run_accounts
 
-    return run_accounts(reading, Risk(**vars(prices)), output, talk, format, limit)
+    return run_accounts(reading, ProvenRisk(**vars(prices)), output, talk, format, limit)
 
 
 @app.command(

@@ -16,7 +16,7 @@ from scanner.cli.addresses import parse_address
 from scanner.cli.curtain import remember
 from scanner.cli.faults import tell_faults
 from scanner.cli.files import check_file, save
-from scanner.cli.options import Output, Reading, Risk, Talk
+from scanner.cli.options import Output, ProvenRisk, Reading, Risk, Talk
 from scanner.config import FileConfig, config_file, load_file, resolve_endpoints, text_columns
 from scanner.errors import ConfigError
 from scanner.options import ScanOptions
@@ -76,7 +76,7 @@ def scan_options(reading: Reading, risk: Risk | None = None, extent: Extent = "a
         bands=risk.bands or file.bands or ScanOptions.bands,
         by=risk.by,
         verify=risk.verify,
-        prove=risk.prove,
+        prove=risk.prove if isinstance(risk, ProvenRisk) else "none",
         for_timestamp=risk.for_timestamp,
     )
 
@@ -102,14 +102,20 @@ def _check_reading(reading: Reading) -> None:
             "--time-limit": reading.time_limit is not None,
             "--transport-log": reading.transport_log is not None,
         }
-        for name in (name for name, used in given.items() if used):
+        if useless := [name for name, used in given.items() if used]:
             raise ConfigError(
-                f"--replay answers from a recorded block, without a node: {name} and it cannot go together"
+                f"--replay answers from a recorded block, without a node: leave out {' and '.join(useless)}"
             )
     if reading.record is not None:
         check_file(str(reading.record))
     if reading.transport_log is not None:
         check_file(str(reading.transport_log))
+    if (
+        reading.record is not None
+        and reading.transport_log is not None
+        and _same(reading.record, reading.transport_log)
+    ):
+        raise ConfigError(f"--record and --transport-log both name {reading.record}: give each a file of its own")
     if reading.index_file is not None:
         if not reading.index_file.parent.is_dir():
             raise ConfigError(f"--index-file {reading.index_file}: there is no folder {reading.index_file.parent}")
@@ -122,6 +128,10 @@ def connecting(options: ScanOptions, progress: Progress) -> None:
     hosts = [spec.host for spec in specs_of(options.rpc_urls)]
     if hosts:
         progress.stage(f"connecting to {', '.join(hosts)}")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 @contextmanager

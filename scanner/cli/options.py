@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["By", "Output", "Prices", "Prove", "Reading", "Risk", "Talk", "Trust", "Verify", "Where"]
+__all__ = ["By", "Output", "Prices", "Prove", "ProvenRisk", "Reading", "Risk", "Talk", "Trust", "Verify", "Where"]
 
 Verify = Literal["none", "sample", "all"]
 Prove = Literal["none", "sample", "all"]
@@ -106,6 +106,11 @@ class _Verify:
     verify: Annotated[
         Verify, Parameter(help="How many accounts to compare with the contract's own answer at the same block.")
     ] = "sample"
+
+
+@Parameter(name="*", group=_RISK)
+@dataclass(frozen=True)
+class _Prove:
     prove: Annotated[
         Prove, Parameter(help="How many accounts to prove against the block's state root, by eth_getProof.")
     ] = "none"
@@ -128,7 +133,7 @@ class Trust:
 
 @Parameter(name="*", group=_RISK)
 @dataclass(frozen=True)
-class Prices(Trust, _Verify, _Factor):
+class Prices(Trust, _Prove, _Verify, _Factor):
     """Which price is looked at, and how closely accounts are checked."""
 
 
@@ -136,6 +141,12 @@ class Prices(Trust, _Verify, _Factor):
 @dataclass(frozen=True)
 class Risk(Trust, _Verify, _Bands, _Factor):
     """Everything that is computed from what was read."""
+
+
+@Parameter(name="*", group=_RISK)
+@dataclass(frozen=True)
+class ProvenRisk(Risk, _Prove):
+    """The same, and what of it is proven; a recording proves nothing."""
 
 
 @Parameter(name="*", group=_OUTPUT)

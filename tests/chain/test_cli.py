@@ -405,7 +405,7 @@ def test_binary_data_is_kept_from_a_terminal(recording: Path) -> None:
         (["scan", "--bands", "25"], "a bare number may mean anything; write 25%, 25usd or a list of prices"),
         (["scan", "--bands", "0%"], "--bands 0%"),
         (["scan", "--for-timestamp", "soon"], "give +12s, +5m, +1h, +30d"),
-        (["scan", "--record", "a", "--replay", "b"], "cannot go together"),
+        (["scan", "--record", "a", "--replay", "b"], "leave out --record"),
         (["scan", "--config", "none.toml"], "no configuration file none.toml"),
         (["scan", "--protocol", "aave-v4"], "did you mean 'aave-v3'?"),
     ],

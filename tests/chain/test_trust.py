@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 
-import scanner
-from scanner import pipeline
-from scanner.chain.recording import load
+from scanner.cli.commands import DEMO
 from scanner.devchain import DevMarket
-from scanner.verify import choose_rows
 from tests.chain.endpoints import Liar, Lie, endpoints, passing
-from tests.chain.peers import Outcome, invoke, options_of
+from tests.chain.peers import Outcome, invoke
 from tests.chain.proxy import Request
 from tests.chain.test_quorum import Once, one_balance, one_log_less
 
@@ -119,32 +116,12 @@ def test_a_log_left_out_ends_a_scan_that_is_to_be_proven(small: DevMarket, comma
     assert not outcome.out
 
 
-def test_a_recording_cannot_be_proven(command: _Command, capfd: pytest.CaptureFixture[str]) -> None:
-    outcome = invoke(capfd, "demo", "--prove", "all")
+def test_a_recording_cannot_be_proven(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert invoke(capfd, "demo", "--prove", "all").code == 2
+    outcome = invoke(capfd, "scan", "--replay", str(DEMO), "--prove", "all")
     assert outcome.code == 2
-    assert "--prove" in outcome.err
-
-
-def test_nobody_knows_beforehand_who_is_verified(
-    small: DevMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A node that could tell would answer truly for those, and lie of the others. A replay verifies the same ones."""
-    drawn: list[str] = []
-
-    def noted(health: Any, accounts: Any, how: str, drawn_by: str) -> list[int]:
-        drawn.append(drawn_by)
-        return choose_rows(health, accounts, how, drawn_by)
-
-    monkeypatch.setattr(pipeline, "choose_rows", noted)
-    for name in ("a", "b"):
-        options = options_of(small, tmp_path / "index.sqlite", extent="points")
-        scanner.scan(options, record=tmp_path / f"{name}.rec", verify="sample")
-        scanner.scan(replay=tmp_path / f"{name}.rec")
-    live, replayed = drawn[::2], drawn[1::2]
-    assert live == replayed
-    assert len({*live, load(tmp_path / "a.rec").block.hash}) == 3
-
-    scanner.scan(options, record=tmp_path / "all.rec", verify="all")
-    assert "draw" not in load(tmp_path / "all.rec").notes, "the same scan gives the same file"
-    scanner.scan(replay=tmp_path / "all.rec")
-    assert drawn[-1] == load(tmp_path / "all.rec").block.hash
+    assert "--prove needs a node" in outcome.err
+    both = str(tmp_path / "file")
+    outcome = invoke(capfd, "scan", "--rpc-url", "http://127.0.0.1:9", "--record", both, "--transport-log", both)
+    assert outcome.code == 2
+    assert "a file of its own" in outcome.err

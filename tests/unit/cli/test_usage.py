@@ -61,7 +61,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (("scan", "--replay", "none.rec"), "cannot read the recording none.rec: No such file"),
         (("scan", "--replay", "."), "cannot read the recording ."),
         *(
-            (("scan", "--replay", "x", *option), f"{option[0]} and it cannot go together")
+            (("scan", "--replay", "x", *option), f"leave out {option[0]}")
             for option in (
                 NODE, ("--block", "5"), ("--block", "latest"), ("--from-block", "1"), ("--no-discover",),
                 ("--index-file", "i"), ("--record", "r"),
