@@ -194,6 +194,9 @@ def scan_source(
         summary = _summary(prepared.read, accounts, verified, mismatches, whole=not options.only)
         parts.append((assessment, replace(summary, proven=proven)))
     clock.lap("compute")
+    if source.assurance is not None:
+        source.notes["agreed"] = {"endpoints": options.quorum, "assurance": source.assurance}
+    agreed = source.notes.get("agreed", {})  # a replay says what was compared when it was recorded
     snapshot = Snapshot(
         chain_id=chain.chain_id,
         block_number=chain.block.number,
@@ -205,8 +208,8 @@ def scan_source(
         seconds=clock.seconds,
         source="recording" if source.replayed else "rpc",
         reading=chain.way or "single",
-        quorum=options.quorum,
-        assurance=source.assurance,
+        quorum=agreed.get("endpoints", 1),
+        assurance=agreed.get("assurance"),
     )
     result = combine(snapshot, parts, selected, options)
     return replace(result, contract_answers=answers, warnings=(*source.warnings, *result.warnings))

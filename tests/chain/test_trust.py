@@ -68,12 +68,19 @@ def test_a_liar_among_two_ends_the_scan_and_among_three_is_left_out(
         assert not _secrets(command, outcome)
 
 
-def test_a_quorum_says_what_it_compared(small: DevMarket, command: _Command) -> None:
+def test_a_quorum_says_what_it_compared(
+    small: DevMarket, command: _Command, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    record = str(tmp_path / "scan.rec")
     with endpoints(small.anvil.url, passing, passing) as opened:
         urls = [endpoint.url for endpoint in opened]
         table = command("scan", "--quorum", "2", urls=urls)
         assert "2 endpoints agree" in table.out
-        document: dict[str, Any] = json.loads(command("scan", "--format", "json", "--quorum", "2", urls=urls).out)
+        document: dict[str, Any] = json.loads(
+            command("scan", "--format", "json", "--quorum", "2", "--record", record, urls=urls).out
+        )
+    replayed = json.loads(invoke(capfd, "scan", "--format", "json", "--replay", record).out)
+    assert replayed["snapshot"]["quorum"] == document["snapshot"]["quorum"]
     assert "agree on every call and log" in document["snapshot"]["quorum"]["assurance"]
 
 
