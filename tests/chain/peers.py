@@ -48,6 +48,7 @@ contract Multicall3 {
             require(results[i].success || calls[i].allowFailure);
         }
     }
+    function getCurrentBlockTimestamp() external view returns (uint256) { return block.timestamp; }
 }
 """
 
@@ -102,7 +103,7 @@ _MULTICALL3_ABI = [
 
 
 def multicall3_code(toolchain: Toolchain) -> str:
-    """Compile Multicall3's ``aggregate3``; give its runtime code, 0x."""
+    """Compile what liqbands asks of Multicall3; give its runtime code, 0x."""
     compiled = toolchain.compile({"m.sol": _MULTICALL3_SOURCE}, ["m.sol:Multicall3"])["Multicall3"]
     return f"0x{compiled.runtime}"
 

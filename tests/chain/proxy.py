@@ -41,6 +41,19 @@ def refuse(message: str, code: int = -32000, status: int = 200, **headers: str) 
     return Say({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": message}}, status, headers)
 
 
+def no_overrides(request: Request) -> Say | None:
+    """Refuse state overrides, in the words of a node that takes two arguments."""
+    refused = request["method"] == "eth_call" and len(request["params"]) > 2
+    return refuse("too many arguments, want at most 2", -32602) if refused else None
+
+
+def ignore_overrides(request: Request) -> Say | None:
+    """Leave state overrides out without a word."""
+    if request["method"] == "eth_call":
+        del request["params"][2:]
+    return None
+
+
 @contextmanager
 def proxy(upstream: str, rule: Rule, batch_rule: BatchRule = lambda batch: None) -> Iterator[str]:
     """Serve ``rule`` in front of ``upstream``; give the URL, which has a key in its path."""

@@ -15,7 +15,6 @@ import msgspec
 import pytest
 
 import scanner.chain
-from scanner.chain.aggregate import MULTICALL3
 from scanner.chain.deployless import INITCODE_MOST, creation
 from scanner.chain.interface import Call, Lens, LensChunk, Reverted, Way
 from scanner.chain.learned import Learned
@@ -30,23 +29,13 @@ from scanner.export.documents import accounts_json
 from scanner.options import ScanOptions
 from scanner.pipeline import scan
 from tests.chain.conftest import Rollback
-from tests.chain.proxy import Request, Rule, Say, proxy, refuse
+from tests.chain.peers import MULTICALL3, multicall3_code
+from tests.chain.proxy import Request, Rule, Say, no_overrides, proxy, refuse
 from tests.chain.test_reader import ANSWERS, CALLS, CODE, ECHO, HUNGRY, REFUSE, SWALLOW, item, lens_of, read_lens, word
 
 pytestmark = pytest.mark.chain
 
 WAYS: tuple[Way, ...] = ("override", "deployless", "multicall3", "single")
-SOURCE = """pragma solidity 0.8.27;
-contract Multicall3 {
-    struct Call3 { address target; bool allowFailure; bytes callData; }
-    struct Result { bool success; bytes returnData; }
-    function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory results) {
-        results = new Result[](calls.length);
-        for (uint256 i; i < calls.length; i++)
-            (results[i].success, results[i].returnData) = calls[i].target.call(calls[i].callData);
-    }
-    function getCurrentBlockTimestamp() external view returns (uint256) { return block.timestamp; }
-}"""
 
 
 def is_call(request: Request) -> bool:
@@ -63,10 +52,6 @@ def overrides(request: Request) -> bool:
 
 def passing(request: Request) -> Say | None:
     return None
-
-
-def no_overrides(request: Request) -> Say | None:
-    return refuse("too many arguments, want at most 2", -32602) if overrides(request) else None
 
 
 def no_code(request: Request) -> Say | None:
@@ -107,16 +92,11 @@ def reading(url: str, rule: Rule, options: Options | None = None) -> Iterator[tu
 
 
 @pytest.fixture(scope="module")
-def multicall3(toolchain: Toolchain) -> str:
-    return "0x" + toolchain.compile({"m.sol": SOURCE}, ["m.sol:Multicall3"])["Multicall3"].runtime
-
-
-@pytest.fixture(scope="module")
-def anvil(toolchain: Toolchain, multicall3: str) -> Iterator[Anvil]:
+def anvil(toolchain: Toolchain) -> Iterator[Anvil]:
     with Anvil(toolchain.anvil) as node:
         for address, code in CODE.items():
             node.rpc("anvil_setCode", address, "0x" + code)
-        node.rpc("anvil_setCode", MULTICALL3, multicall3)
+        node.rpc("anvil_setCode", MULTICALL3, multicall3_code(toolchain))
         node.rpc("anvil_mine", "0x1")
         yield node
 
@@ -135,11 +115,9 @@ def learned_of(reader: RpcReader) -> Learned:
 # --- the same answers ----------------------------------------------------------------------------------------------
 
 
-def test_each_way_reads_the_same_accounts(
-    market: DevMarket, multicall3: str, rollback: Rollback, tmp_path: Path
-) -> None:
+def test_each_way_reads_the_same_accounts(market: DevMarket, rollback: Rollback, tmp_path: Path) -> None:
     rollback(market)
-    market.anvil.rpc("anvil_setCode", MULTICALL3, multicall3)
+    market.anvil.rpc("anvil_setCode", MULTICALL3, multicall3_code(market.toolchain))
     market.anvil.rpc("anvil_mine", "0x1")
     block = int(market.anvil.rpc("eth_blockNumber"), 16)
     index = tmp_path / "index.sqlite"

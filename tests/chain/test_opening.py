@@ -16,7 +16,7 @@ from scanner.chain.reader import open_reader
 from scanner.devchain.anvil import Anvil
 from scanner.devchain.toolchain import Toolchain
 from scanner.errors import BlockUnavailable, BlockUndone, ConfigError, RpcError, WrongChainError
-from tests.chain.proxy import Request, Rule, Say, proxy, refuse
+from tests.chain.proxy import Request, Rule, Say, ignore_overrides, no_overrides, proxy, refuse
 
 pytestmark = pytest.mark.chain
 
@@ -62,17 +62,6 @@ def pinned_by_hash(request: Request) -> bool:
 def no_hashes(request: Request) -> Say | None:
     refused = refuse("invalid argument 1: json: cannot unmarshal object into Go value of type string", -32602)
     return refused if pinned_by_hash(request) else None
-
-
-def no_overrides(request: Request) -> Say | None:
-    refused = request["method"] == "eth_call" and len(request["params"]) > 2
-    return refuse("too many arguments, want at most 2", -32602) if refused else None
-
-
-def ignored_overrides(request: Request) -> Say | None:
-    if request["method"] == "eth_call":
-        del request["params"][2:]
-    return None
 
 
 def gas_at_most(most: int, *, silently: bool) -> Rule:
@@ -189,7 +178,7 @@ def test_another_block_than_the_one_asked_for_is_not_taken(anvil: Anvil) -> None
         (gas_at_most(10_000_000, silently=True), {"gas_cap": 10_000_000, "overrides": True}),
         (gas_at_most(10_000_000, silently=False), {"gas_cap": 10_000_000, "overrides": True}),
         (no_overrides, {"overrides": False, "deployless": True, "gas_cap": 50_000_000}),
-        (ignored_overrides, {"overrides": False, "deployless": True, "gas_cap": 50_000_000}),
+        (ignore_overrides, {"overrides": False, "deployless": True, "gas_cap": 50_000_000}),
         (no_hashes, {"by_hash": False, "overrides": True, "gas_cap": 50_000_000}),
         (lambda r: no_hashes(r) or no_overrides(r), {"by_hash": False, "overrides": False, "deployless": True}),
     ],
@@ -208,7 +197,7 @@ def test_an_endpoint_is_learned_by_opening_it(anvil: Anvil, rule: Rule, known: d
 
 @pytest.mark.parametrize(
     "rule",
-    [no_hashes, no_overrides, ignored_overrides, gas_at_most(3_000_000, silently=False),
+    [no_hashes, no_overrides, ignore_overrides, gas_at_most(3_000_000, silently=False),
      lambda r: no_hashes(r) or no_overrides(r)],
 )  # fmt: skip
 def test_a_wrong_memory_breaks_nothing(anvil: Anvil, rule: Rule) -> None:

@@ -26,7 +26,8 @@ from scanner.errors import (
     RpcError,
     WrongChainError,
 )
-from tests.chain.proxy import Request, Rule, Say, proxy, refuse
+from tests.chain.peers import MULTICALL3, multicall3_code
+from tests.chain.proxy import Request, Rule, Say, ignore_overrides, no_overrides, proxy, refuse
 
 pytestmark = pytest.mark.chain
 
@@ -338,16 +339,6 @@ ANSWERS = [
 ]
 
 
-def no_overrides(request: Request) -> Say | None:
-    refused = request["method"] == "eth_call" and len(request["params"]) > 2
-    return refuse("too many arguments, want at most 2", -32602) if refused else None
-
-
-def ignore_overrides(request: Request) -> Say | None:
-    del request["params"][2:]
-    return None
-
-
 @pytest.mark.parametrize("rule", [lambda request: None, no_overrides, ignore_overrides])
 def test_batching_changes_no_answer(anvil: Anvil, rule: Rule) -> None:
     with proxy(anvil.url, rule) as url, open_reader(url) as reader:
@@ -407,19 +398,7 @@ def test_overrides_that_are_not_taken_are_noticed(anvil: Anvil, probe: bytes, ru
 
 
 def test_multicall3_is_used_where_overrides_are_refused(anvil: Anvil, toolchain: Toolchain) -> None:
-    source = """pragma solidity 0.8.27;
-    contract Multicall3 {
-        struct Call3 { address target; bool allowFailure; bytes callData; }
-        struct Result { bool success; bytes returnData; }
-        function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory results) {
-            results = new Result[](calls.length);
-            for (uint256 i; i < calls.length; i++)
-                (results[i].success, results[i].returnData) = calls[i].target.call(calls[i].callData);
-        }
-    }"""
-    compiled = toolchain.compile({"m.sol": source}, ["m.sol:Multicall3"])["Multicall3"]
-    address = "0xca11bde05977b3631167028862be2a173976ca11"
-    anvil.rpc("anvil_setCode", address, "0x" + compiled.runtime)
+    anvil.rpc("anvil_setCode", MULTICALL3, multicall3_code(toolchain))
     anvil.rpc("anvil_mine", "0x1")
     count = Counting(no_overrides)
     try:
@@ -428,7 +407,7 @@ def test_multicall3_is_used_where_overrides_are_refused(anvil: Anvil, toolchain:
             assert len(count.seen["eth_call"]) <= 10
             assert reader.call(CALLS) == ANSWERS
     finally:
-        anvil.rpc("anvil_setCode", address, "0x")
+        anvil.rpc("anvil_setCode", MULTICALL3, "0x")
         anvil.rpc("anvil_mine", "0x1")
 
 

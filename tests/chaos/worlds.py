@@ -14,12 +14,12 @@ from unittest.mock import patch
 import msgspec
 
 import scanner
-from scanner.chain.aggregate import MULTICALL3
 from scanner.devchain import Anvil, DevMarket, deploy_market, populate
 from scanner.devchain.market import Kind
 from scanner.devchain.toolchain import Toolchain
 from scanner.devchain.tx import calldata
 from scanner.export.documents import accounts_json
+from tests.chain.peers import MULTICALL3, multicall3_code
 from tests.chaos.lies import FalseState
 from tests.chaos.scenarios import Lie
 
@@ -28,16 +28,6 @@ __all__ = ["ChaosWorld", "bare", "open_world"]
 _ROUNDS: Final = 4
 _EACH: Final = 9
 _VARIABLE: Final = 2
-_MULTICALL3: Final = """pragma solidity 0.8.27;
-contract Multicall3 {
-    struct Call3 { address target; bool allowFailure; bytes callData; }
-    struct Result { bool success; bytes returnData; }
-    function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory results) {
-        results = new Result[](calls.length);
-        for (uint256 i; i < calls.length; i++)
-            (results[i].success, results[i].returnData) = calls[i].target.call(calls[i].callData);
-    }
-}"""
 
 
 def bare(result: scanner.ScanResult) -> bytes:
@@ -74,8 +64,7 @@ class ChaosWorld:
     def _live(self) -> None:
         market = self.market
         if market.kind == "3.6":  # the other market is read without, where nothing can be injected
-            compiled = market.toolchain.compile({"m.sol": _MULTICALL3}, ["m.sol:Multicall3"])["Multicall3"]
-            self.anvil.rpc("anvil_setCode", MULTICALL3, "0x" + compiled.runtime)
+            self.anvil.rpc("anvil_setCode", MULTICALL3, multicall3_code(market.toolchain))
         for turn in range(_ROUNDS):
             populate(market, _EACH, seed=turn + 1, settle=turn == _ROUNDS - 1)
             if turn < _ROUNDS - 1:
