@@ -178,8 +178,9 @@ def open_source(
         if recorder is not None and target is not None:
             recorder.recording.notes = source.notes
             recorder.save(target)
-        if hints_file is not None and ahead.noted not in (None, hints):
-            save_kept(hints_file, ahead.noted)
+        noted = ahead.noted
+        if hints_file is not None and noted not in (None, hints):
+            save_kept(hints_file, noted)
 
 
 def _opener(session: Session, limits: Options | None, also: Sequence[int]) -> Callable[..., RpcReader]:

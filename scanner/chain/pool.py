@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted, Way, lowest
+from scanner.chain.leaving import Leaving
 from scanner.chain.members import Member, Members, all_failed, reason_of
 from scanner.chain.provable import Answered, SlotsAnswered, Wanted
 from scanner.chain.spec import Role
@@ -21,7 +21,7 @@ Span = tuple[int, int]
 """First item, and the one after the last."""
 
 
-class PoolReader:
+class PoolReader(Leaving):
     """Several endpoints at one block, the first of them asked first. Made by ``open_several``; use it in ``with``.
 
     What an endpoint fails at goes to the next one: calls as a whole, a lens for the items that have no answer yet, logs
@@ -176,18 +176,6 @@ class PoolReader:
     def close(self) -> None:
         """Close the connections to all endpoints."""
         self._members.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self.finish()
-        finally:
-            self.close()
 
     def _final(self) -> bool:
         """Tell whether the block cannot be undone any more."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from scanner.chain.blocks import block_by_number, head_number
 from scanner.chain.calls import Caller
@@ -15,6 +14,7 @@ from scanner.chain.failures import Kind, RpcFailure
 from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted, Way
 from scanner.chain.lag import await_block
 from scanner.chain.learned import Learned
+from scanner.chain.leaving import Leaving
 from scanner.chain.lenses import run_lens
 from scanner.chain.logs import read_logs
 from scanner.chain.opening import Opening, read_opening
@@ -36,7 +36,7 @@ T = TypeVar("T")
 _FINALITY: Final = 64  # blocks behind the head that are taken for final where the endpoint names none
 
 
-class RpcReader:
+class RpcReader(Leaving):
     """The chain at one block, read over JSON-RPC. Made by ``open_reader``; use it in a ``with`` statement.
 
     Synchronous; requests run in the loop thread of ``chain``. Leaving the ``with`` block without an error calls
@@ -131,20 +131,8 @@ class RpcReader:
         self._run(await_block(self._endpoint, self.block, self._options, reading=True))
 
     def close(self) -> None:
-        """Close the connections, and keep what was learned of the endpoint."""
+        """Close the connections."""
         self._thread.run(self._endpoint.close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self.finish()
-        finally:
-            self.close()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._told():
