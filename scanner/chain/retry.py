@@ -15,6 +15,7 @@ __all__ = ["Lag", "Retry"]
 _LONGEST_PAUSE: Final = 8.0  # seconds between two attempts where the endpoint names none
 _FIRST_LAG_PAUSE: Final = 0.1
 _LONGEST_LAG_PAUSE: Final = 1.0
+_AT_ONCE: Final = 1.0  # seconds within which a gateway's "timed out" is no word about how much was asked for
 _ODD_ANSWERS: Final = 2  # repetitions of what got no JSON-RPC from who never gave any: probably the URL is wrong
 
 
@@ -43,7 +44,7 @@ class Lag:
 
 
 class Retry:
-    """The patience for one request. ``shrinkable``: the caller can ask for less, so a timeout is final."""
+    """The patience for one request. ``shrinkable``: the caller can ask for less, so what took too long is final."""
 
     def __init__(self, options: Options, deadline: Deadline, lag: Lag, *, shrinkable: bool = False) -> None:
         self._options = options
@@ -51,6 +52,7 @@ class Retry:
         self._shared_lag = lag
         self._shrinkable = shrinkable
         self._began: float | None = None
+        self._asked = asyncio.get_running_loop().time()
         self._odd = 0
         self._lag = 0
         self.failures = 0
@@ -62,7 +64,7 @@ class Retry:
         if self._began is None:
             self._began = now
         self.failures += 1
-        if (pause := self._wanted(failure)) is None:
+        if (pause := self._wanted(failure, now - self._asked)) is None:
             return failure
         options = self._options
         if failure.retry_after is not None:
@@ -72,6 +74,7 @@ class Retry:
             room = min(room, self._shared_lag.left(now))
         left = self._deadline.left()
         if pause <= min(room, left):
+            self._asked = now + pause
             return pause
         if failure.retry_after is not None:
             what = (
@@ -90,7 +93,7 @@ class Retry:
         if self._lag:
             self._shared_lag.over()
 
-    def _wanted(self, failure: RpcFailure) -> float | None:
+    def _wanted(self, failure: RpcFailure, took: float) -> float | None:
         kind = failure.kind
         if kind is Kind.BLOCK_UNKNOWN:  # short pauses: blocks come within seconds
             self._lag += 1
@@ -99,7 +102,8 @@ class Retry:
             self._odd += 1
             again = failure.status == 200 and (self._shared_lag.answered or self._odd <= _ODD_ANSWERS)
         else:
-            again = kind in TRANSIENT and not (self._shrinkable and kind is Kind.TIMEOUT)
+            too_much = self._shrinkable and kind is Kind.TIMEOUT and (failure.status == 200 or took > _AT_ONCE)
+            again = kind in TRANSIENT and not too_much
         if not again or self.failures - self._lag >= self._options.attempts:
             return None
         exponent = self.failures - self._lag - 1

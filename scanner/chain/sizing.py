@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from math import inf
 from typing import Final
 
 from scanner.chain.failures import SHRINKABLE, Kind, RpcFailure
@@ -15,7 +16,7 @@ _DEAR_GAS: Final = 40_000  # more than most items take
 _MUCH: Final = 4_000  # items above which several requests at once are worth more than few requests
 _MARGIN: Final = 1.02  # what the next run's dearest request may take beyond this one's
 _WORTH_KEEPING: Final = 64  # items that say what others will take
-_STALLS: Final = 4  # timeouts one after the other, with no answer between, before giving up
+_STALLS: Final = 4  # timeouts, each of less than the one before, with no answer between, before giving up
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +67,23 @@ class Spans:
 
 
 class _Stalls:
-    """Counts timeouts without an answer between them, so that a dead node is not asked for ever less."""
+    """Counts timeouts of ever less, without an answer between them, so that a dead node is not asked for long.
+
+    Those of requests that were under way together are one.
+    """
 
     def __init__(self) -> None:
-        self._count = 0
+        self.answered()
 
     def answered(self) -> None:
         self._count = 0
+        self._least: float = inf
 
-    def failed(self, failure: RpcFailure) -> None:
-        self._count += failure.kind is Kind.TIMEOUT
+    def failed(self, asked: int, failure: RpcFailure) -> None:
+        if failure.kind is not Kind.TIMEOUT or asked >= self._least:
+            return
+        self._least = asked
+        self._count += 1
         if self._count >= _STALLS:
             raise failure
 
@@ -178,7 +186,7 @@ class LensSize:
         """Cut a span that failed. Raises the failure where less cannot help."""
         if failure.kind not in SHRINKABLE or span.count == 1:
             raise failure
-        self._stalls.failed(failure)
+        self._stalls.failed(span.count, failure)
         if failure.kind is Kind.OUT_OF_GAS and self._cost is not None:
             # the node's cap is below what this span would have used: stay under it from now on
             self._gas = max(min(self._gas, 0.9 * self._cost.gas * span.count), 1_000_000.0)
@@ -228,7 +236,7 @@ class BatchSize:
         """Give the size of the parts into which ``count`` calls are cut. Raises the failure where less cannot help."""
         if failure.kind not in SHRINKABLE or count == 1:
             raise failure
-        self._stalls.failed(failure)
+        self._stalls.failed(count, failure)
         part = -(-count // (4 if failure.kind is Kind.TIMEOUT else 2))
         self._size = self._doubled_to = min(self._size, part)
         if failure.kind is Kind.PAYLOAD_TOO_LARGE:  # what is too large once will be so again
@@ -265,7 +273,7 @@ class RangeSize:
         helps = failure.kind in SHRINKABLE or failure.kind is Kind.RANGE_TOO_WIDE
         if not helps or failure.kind is Kind.REVERTED or span.count == 1:
             raise failure
-        self._stalls.failed(failure)
+        self._stalls.failed(span.count, failure)
         part = -(-span.count // (4 if failure.kind is Kind.TIMEOUT else 2))
         if failure.kind is Kind.RANGE_TOO_WIDE:
             if suggested is not None and suggested < span.count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import time
 from email.utils import formatdate
 from pathlib import Path
 
@@ -92,6 +93,17 @@ def test_odd_answers_of_who_answered_before_pass_like_any_hiccup() -> None:
 
 def test_a_timeout_of_what_can_shrink_is_final() -> None:
     assert isinstance(pauses([RpcFailure("x", Kind.TIMEOUT)], Options(), shrinkable=True)[0], RpcFailure)
+
+
+def test_a_gateway_that_says_timed_out_at_once_is_asked_again() -> None:
+    async def run(seconds: float) -> float | RpcFailure:
+        retry = Retry(Options(), Deadline(None), Lag(1), shrinkable=True)
+        asyncio.get_running_loop().time = lambda: began + seconds  # type: ignore[method-assign]
+        return retry.pause(RpcFailure("x", Kind.TIMEOUT, status=504))
+
+    began = time.monotonic()
+    assert isinstance(asyncio.run(run(0.1)), float)
+    assert isinstance(asyncio.run(run(20)), RpcFailure)
 
 
 def test_lag_is_waited_for_in_short_pauses() -> None:

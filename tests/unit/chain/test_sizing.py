@@ -178,6 +178,19 @@ def test_a_dead_node_is_not_asked_for_ever_less() -> None:
     assert len(asked) <= 4
 
 
+def test_requests_that_time_out_together_say_as_much_as_one() -> None:
+    late = failure(Kind.TIMEOUT)
+    lens, calls, blocks = (
+        lens_size(),
+        BatchSize(start=100, most=300, seconds=1),
+        RangeSize(start=64, logs=10, seconds=1),
+    )
+    for _ in range(8):
+        assert len(lens.shrink(Span(0, 64), late)) == 4
+        assert calls.shrink(64, late) == 16
+        assert len(blocks.shrink(Span(0, 64), late, None)) == 4
+
+
 def test_batches_double_while_quick_and_follow_what_the_gas_allows() -> None:
     size = BatchSize(start=100, most=300, seconds=1)
     size.learn(100, 100, 0.1)
