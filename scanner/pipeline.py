@@ -16,7 +16,15 @@ from scanner import __version__
 from scanner.assess import assess, prepare, select_factor
 from scanner.combine import combine
 from scanner.config import data_dir
-from scanner.errors import BlockUndone, ConfigError, EndpointQuarantined, ProofMismatch, RecordingError, suggest
+from scanner.errors import (
+    BlockUndone,
+    ConfigError,
+    DecodeError,
+    EndpointQuarantined,
+    ProofMismatch,
+    RecordingError,
+    suggest,
+)
 from scanner.options import ScanOptions, parse_duration, parse_timestamp
 from scanner.protocols.interface import MarketRead
 from scanner.reading import Listener, Silence, read_market, remember_idle
@@ -98,6 +106,21 @@ def _answers_of_the_contract() -> Iterator[None]:
         raise RecordingError(f"an account to verify was not verified when this was recorded: {error}") from error
 
 
+@contextmanager
+def _answers_of(source: Source, options: ScanOptions) -> Iterator[None]:
+    """Say whose answer has another shape than it must have. Where all is to be proven, that is proof enough."""
+    try:
+        yield
+    except DecodeError as error:
+        if source.replayed:
+            raise
+        hosts = ", ".join(source.reader.hosts)
+        told = f"{hosts}: {str(error).removeprefix(f'{hosts}: ')}"
+        if options.prove == "none":
+            raise DecodeError(f"{told}; try another endpoint") from error
+        raise ProofMismatch(f"{told}: no state root proves such an answer; use another endpoint") from error
+
+
 class _Clock:
     """Seconds by stage."""
 
@@ -169,22 +192,31 @@ def scan_source(
     markets, checks = [], []
     answers: dict[str, ContractAnswer] = {}
     for target in targets:
-        read = read_market(source, target, options, hear)
+        with _answers_of(source, options):
+            read = read_market(source, target, options, hear)
+        if target is targets[-1] and options.verify == options.prove == "none" and not options.only:
+            source.end()
         clock.lap("read")
         hear.stage("computing")
         prepared = prepare(read, timestamp, options)
         clock.lap("compute")
         rows = choose_rows(prepared.health, read.positions.accounts, options.verify, _draw(source, options))
         hear.stage("verifying against the contract", len(rows))
-        with _answers_of_the_contract(), source.aside():  # the accounts are drawn anew for each block
+        with (
+            _answers_of(source, options),
+            _answers_of_the_contract(),
+            source.aside(),
+        ):  # the accounts are drawn anew for each block
             mismatches = target.protocol.verify(chain, read.market, read.positions, prepared.health, rows)
             if options.only:
                 answers |= target.protocol.contract_answers(chain, read.market, read.owners)
-        proven = _prove(source, target, read, options, hear)
+        with _answers_of(source, options):
+            proven = _prove(source, target, read, options, hear)
         remember_idle(source, target, read, options, prepared.health)
         clock.lap("verify")
         markets.append(prepared)
         checks.append((len(rows), mismatches, proven))
+    source.end()
     hear.stage("computing")
     selected = select_factor(options.factor, markets)
     parts = []

@@ -39,12 +39,14 @@ class Source:
     """A reader, and the notes of its recording: read from a replay, written to a new recording.
 
     ``direct`` is what is behind the reader, which may record and ask ahead; ``pool`` the same where several endpoints
-    are read. What is asked of this block only is asked within ``aside``.
+    are read. What is asked of this block only is asked within ``aside``. ``end`` is called when nothing is left to
+    read: whether the block is still there is then found out beside what follows.
     """
 
     reader: Reader
     direct: Reader
     aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    end: Callable[[], None] = lambda: None
     replayed: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
     pool: PoolReader | None = None
@@ -173,7 +175,12 @@ def open_source(
     with opened:
         ahead = AheadReader(opened, hints)
         recorder = None if target is None else RecordingReader(ahead)
-        source = Source(recorder or ahead, opened, ahead.aside, pool=pool)
+
+        def end() -> None:
+            ahead.end()
+            opened.end()
+
+        source = Source(recorder or ahead, opened, ahead.aside, end, pool=pool)
         yield source
         if recorder is not None and target is not None:
             recorder.recording.notes = source.notes

@@ -49,12 +49,12 @@ class Endpoint:
         self.host = host_of(spec.url)
         self.spec = spec
         self.learned = learned or Learned()
-        self._answers = Answers(self.host, Redactor(spec.url))
+        self._answers = Answers(self.host, Redactor(spec.url), tls=spec.url.lower().startswith("https:"))
         self._provider = Provider(spec.url, self.host, timeout=options.timeout)
         self._deadline = deadline or Deadline()
         self._options = options
         # several parts of a scan, each with its own requests in flight, share an endpoint
-        rate = Rate(spec, 2 * options.concurrency)
+        rate = Rate(spec, 3 * options.concurrency)
         self._wire = Wire(self._provider, self._answers, rate, options, self._deadline, log, told)
         self._batcher = self.batcher(self.learned, options.batch_http)
         self._ids = itertools.count(1)

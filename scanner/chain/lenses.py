@@ -127,7 +127,8 @@ async def run_lens(
     """Give the chunks as they come. Raises RpcError, OverridesRefused, DecodeError."""
     covered = 0
     work = _LensWork(pinned, caller.ladder, lens, items, options)
-    async for _, chunk in sweep(work, options.concurrency):
+    # as many as the endpoint takes: a call of full size is worth a round trip of its own
+    async for _, chunk in sweep(work, 2 * options.concurrency):
         covered += chunk.count
         yield chunk
     if covered != len(items):
