@@ -11,8 +11,9 @@ __all__ = ["Options"]
 class Options:
     """Limits and starting sizes. The sizes adapt; the limits hold.
 
-    concurrency: requests of one kind in flight; lens calls twice as many, all of an endpoint three times. timeout: seconds for one attempt. attempts, patience: tries of one request, and
-    seconds that it is tried again for. first_pause: seconds before the second try, doubled for each one after.
+    concurrency: requests of one kind in flight; lens calls twice as many, all of an endpoint three times as many.
+    timeout: seconds for one attempt. attempts, patience: tries of one request, and seconds that it is tried again for.
+    first_pause: seconds before the second try, doubled for each one after.
     lag_patience, lag_pause: seconds that a node may lag behind a block, and between two looks at it. batch_http:
     JSON-RPC requests in one HTTP request. hedge, hedge_after: whether a slow request is sent a second time, and after
     how many seconds at the earliest. gas: what an eth_call asks for. lens_gas: what a lens call is sized for.
