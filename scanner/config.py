@@ -208,13 +208,25 @@ def load_file(path: Path | None) -> FileConfig:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     _check_keys(path, content, FileConfig.__struct_fields__)
     tables = content.get("endpoint", [])
-    for table in tables if isinstance(tables, list) else []:
+    if isinstance(tables, dict):
+        raise ConfigError(f"{path}: write [[endpoint]], with two brackets on each side: there may be several")
+    for order, table in enumerate(tables if isinstance(tables, list) else [], 1):
         if isinstance(table, dict):
             _check_keys(path, table, EndpointConfig.__struct_fields__, " in [[endpoint]]")
+            if not isinstance(roles := table.get("roles", []), list):
+                raise ConfigError(
+                    f"{path}: roles of [[endpoint]] {order} is not a list; write {_as_list(roles)}, or leave it out "
+                    "for all"
+                )
     try:
         return msgspec.convert(content, FileConfig)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _as_list(roles: object) -> str:
+    named = re.findall(r"archive|logs|calls", str(roles)) or ["logs"]
+    return "roles = [" + ", ".join(f'"{role}"' for role in named) + "]"
 
 
 def _check_keys(path: Path, table: Mapping[str, Any], known: Collection[str], where: str = "") -> None:

@@ -10,6 +10,7 @@
     │   │   └── OverridesRefused   the endpoint takes no state overrides
     │   ├── BlockUnavailable       unknown or pruned block
     │   │   └── BlockUndone            it was there before: reorganised away, or the node fell behind
+    │   ├── NoProofs               the endpoint offers no proofs, or none at this block
     │   ├── ProofMismatch          what was read is not what the block's state root proves
     │   ├── QuorumLost             too few endpoints give the same answer
     │   ├── EndpointQuarantined    an endpoint that was read from is in the minority: read again without it
@@ -40,6 +41,7 @@ __all__ = [
     "DevchainError",
     "EndpointQuarantined",
     "IndexFileError",
+    "NoProofs",
     "OverridesRefused",
     "ProofMismatch",
     "ProtocolError",
@@ -127,6 +129,14 @@ class EndpointQuarantined(ChainError):
         self.host = host
         self.reason = reason
         super().__init__(f"{host} was read from and is not to be believed: {reason}; leave it out")
+
+
+class NoProofs(ChainError):
+    """The endpoint offers no proofs of storage, or none at this block."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; {remedy}")
 
 
 class ProofMismatch(ChainError):

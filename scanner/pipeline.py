@@ -6,14 +6,14 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from math import fsum
 from typing import Any, Final
 
 import polars as pl
 
 from scanner import __version__
-from scanner.assess import assess, prepare, select_factor
+from scanner.assess import Prepared, assess, prepare, select_factor
 from scanner.combine import combine
 from scanner.config import data_dir
 from scanner.errors import (
@@ -33,7 +33,7 @@ from scanner.sources import SHARE, Source, begin, open_source
 from scanner.targets import Target, recorded_targets, resolve_targets
 from scanner.verify import choose_rows
 
-__all__ = ["ScanOptions", "scan", "scan_source"]
+__all__ = ["ScanOptions", "Scanned", "scan", "scan_read", "scan_source"]
 
 
 def _targets(source: Source, options: ScanOptions) -> list[Target]:
@@ -121,6 +121,10 @@ def _answers_of(source: Source, options: ScanOptions) -> Iterator[None]:
         raise ProofMismatch(f"{told}: no state root proves such an answer; use another endpoint") from error
 
 
+_Checked = tuple[int, Sequence[str], ProofReport | None]
+"""Accounts that were compared with the contract, those that differ, what was proven."""
+
+
 class _Clock:
     """Seconds by stage."""
 
@@ -137,6 +141,14 @@ class _Clock:
 _RESTARTS: Final = 3
 
 
+@dataclass(frozen=True)
+class Scanned:
+    """A scan's result and what it was computed from, market by market, so that it can be computed again."""
+
+    result: ScanResult
+    reads: tuple[MarketRead, ...]
+
+
 def scan(options: ScanOptions | None = None, *, listener: Listener | None = None, **changes: Any) -> ScanResult:
     """Scan one block and give its frames.
 
@@ -149,7 +161,11 @@ def scan(options: ScanOptions | None = None, *, listener: Listener | None = None
     for name in changes:
         if name not in known:
             raise ConfigError(f"scan() takes no option {name!r}; {suggest(name, known)}")
-    chosen = replace(options or ScanOptions(), **changes)
+    return scan_read(replace(options or ScanOptions(), **changes), listener=listener).result
+
+
+def scan_read(chosen: ScanOptions, *, listener: Listener | None = None) -> Scanned:
+    """Scan as ``scan`` does, and give what was read too. Raises what ``scan`` raises."""
     clock = _Clock()
     with begin(parse_duration(chosen.time_limit), chosen.transport_log, data_dir()) as session:
         session.told = getattr(listener, "note", None)
@@ -183,13 +199,14 @@ def scan(options: ScanOptions | None = None, *, listener: Listener | None = None
 
 def scan_source(
     source: Source, options: ScanOptions, listener: Listener | None = None, clock: _Clock | None = None
-) -> ScanResult:
+) -> Scanned:
     """Scan the block that a source stands at."""
     hear, clock, chain = listener or Silence(), clock or _Clock(), source.reader
     targets = _targets(source, options)
     timestamp = parse_timestamp(options.for_timestamp, chain.block.timestamp)
     clock.lap("open")
-    markets, checks = [], []
+    markets: list[Prepared] = []
+    checks: list[_Checked] = []
     answers: dict[str, ContractAnswer] = {}
     for target in targets:
         with _answers_of(source, options):
@@ -202,11 +219,8 @@ def scan_source(
         clock.lap("compute")
         rows = choose_rows(prepared.health, read.positions.accounts, options.verify, _draw(source, options))
         hear.stage("verifying against the contract", len(rows))
-        with (
-            _answers_of(source, options),
-            _answers_of_the_contract(),
-            source.aside(),
-        ):  # the accounts are drawn anew for each block
+        # the accounts are drawn anew for each block, hence aside
+        with _answers_of(source, options), _answers_of_the_contract(), source.aside():
             mismatches = target.protocol.verify(chain, read.market, read.positions, prepared.health, rows)
             if options.only:
                 answers |= target.protocol.contract_answers(chain, read.market, read.owners)
@@ -218,14 +232,6 @@ def scan_source(
         checks.append((len(rows), mismatches, proven))
     source.end()
     hear.stage("computing")
-    selected = select_factor(options.factor, markets)
-    parts = []
-    for prepared, (verified, mismatches, proven) in zip(markets, checks, strict=True):
-        assessment = assess(prepared, selected, options.extent)
-        accounts = assessment.frames["accounts"]
-        summary = _summary(prepared.read, accounts, verified, mismatches, whole=not options.only)
-        parts.append((assessment, replace(summary, proven=proven)))
-    clock.lap("compute")
     if source.assurance is not None:
         source.notes["agreed"] = {"endpoints": options.quorum, "assurance": source.assurance}
     agreed = source.notes.get("agreed", {})  # a replay says what was compared when it was recorded
@@ -234,7 +240,7 @@ def scan_source(
         block_number=chain.block.number,
         block_hash=chain.block.hash,
         block_timestamp=chain.block.timestamp,
-        complete=None if options.only else all(summary.complete for _, summary in parts),
+        complete=None,
         tool_version=__version__,
         rpc_hosts=tuple(chain.hosts),
         seconds=clock.seconds,
@@ -243,5 +249,22 @@ def scan_source(
         quorum=agreed.get("endpoints", 1),
         assurance=agreed.get("assurance"),
     )
-    result = combine(snapshot, parts, selected, options)
-    return replace(result, contract_answers=answers, warnings=(*source.warnings, *result.warnings))
+    result = _result(snapshot, markets, checks, options)
+    clock.lap("compute")
+    result = replace(result, contract_answers=answers, warnings=(*source.warnings, *result.warnings))
+    return Scanned(result, tuple(prepared.read for prepared in markets))
+
+
+def _result(
+    snapshot: Snapshot, markets: Sequence[Prepared], checks: Sequence[_Checked], options: ScanOptions
+) -> ScanResult:
+    """Compute a result of markets that were read."""
+    selected = select_factor(options.factor, markets)
+    parts = []
+    for prepared, (verified, mismatches, proven) in zip(markets, checks, strict=True):
+        assessment = assess(prepared, selected, options.extent)
+        accounts = assessment.frames["accounts"]
+        summary = _summary(prepared.read, accounts, verified, mismatches, whole=not options.only)
+        parts.append((assessment, replace(summary, proven=proven)))
+    complete = None if options.only else all(summary.complete for _, summary in parts)
+    return combine(replace(snapshot, complete=complete), parts, selected, options)

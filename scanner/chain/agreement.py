@@ -10,8 +10,7 @@ from typing import Final, Generic, TypeVar
 from scanner.beside import beside
 from scanner.chain.interface import Reverted
 from scanner.chain.kinds import Kind
-from scanner.chain.members import Member, Members, Work, all_failed, kind_of, listed
-from scanner.chain.spec import Role
+from scanner.chain.members import Member, Members, Task, Work, all_failed, kind_of, listed
 from scanner.errors import (
     BlockUndone,
     ChainError,
@@ -21,9 +20,15 @@ from scanner.errors import (
     QuorumLost,
 )
 
-__all__ = ["Agreement", "Question", "contrast", "named"]
+__all__ = ["ONE_MORE", "Agreement", "Question", "contrast", "named"]
+
+ONE_MORE: Final = (
+    "give one more endpoint, of another host (--rpc-url, or [[endpoint]] in liqbands.toml): the majority decides then"
+)
+"""What helps where as many say one thing as another."""
 
 _SHOWN: Final = 12  # bytes of an answer
+_REPLACED: Final = "give another endpoint in its place (--rpc-url, or [[endpoint]] in liqbands.toml)"
 
 T = TypeVar("T")
 
@@ -34,8 +39,8 @@ class Question(Generic[T]):
     ``differ`` gives what it is about and what each of the two says: ("logs of blocks 1-9", "5", "4 logs").
     """
 
-    def __init__(self, role: Role, ask: Callable[[Member], T], differ: Callable[[T, T], tuple[str, str, str]]) -> None:
-        self.role: Role = role
+    def __init__(self, task: Task, ask: Callable[[Member], T], differ: Callable[[T, T], tuple[str, str, str]]) -> None:
+        self.task: Task = task
         self.ask = ask
         self.differ = differ
 
@@ -73,7 +78,7 @@ class Agreement:
         Raises QuorumLost, EndpointQuarantined; OverridesRefused or BlockUndone when that is why too few answer.
         """
         answers = list(given)
-        work = self._members.work(question.role)
+        work = self._members.work(question.task)
         for member, _ in given:
             work.pass_over(member)
         while True:
@@ -131,7 +136,7 @@ class Agreement:
             if len(able) < self._quorum:
                 left = f"only {named([member.host for member in able])} left" if able else "none is left"
                 wrong = "; ".join(note for note in self._members.notes if "not used any more" in note)
-                raise self.lose(QuorumLost(f"{self._quorum} endpoints have to agree and {left}: {wrong}"))
+                raise self.lose(QuorumLost(f"{self._quorum} endpoints have to agree and {left}: {wrong}; {_REPLACED}"))
         if served:
             raise self.lose(EndpointQuarantined(served[0][0].host, served[0][1]))
 
@@ -141,7 +146,9 @@ class Agreement:
             what, ours, theirs = question.differ(groups[0][0][1], groups[1][0][1])
             one, other = (named([member.host for member, _ in group]) for group in groups[:2])
             failed = f"; {listed(failures)}" if failures else ""
-            return self.lose(QuorumLost(f"{one} and {other} disagree about {what}: {ours} and {theirs}{failed}"))
+            return self.lose(
+                QuorumLost(f"{one} and {other} disagree about {what}: {ours} and {theirs}{failed}; {ONE_MORE}")
+            )
         for kind in (OverridesRefused, BlockUndone):
             if any(isinstance(error, kind) for _, error in failures):
                 return all_failed(failures)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +21,8 @@ __all__ = ["Answers", "Envelope"]
 _SHOWN: Final = 80  # characters of an answer of unexpected shape
 _CLASSIFIED: Final = 2 * LONGEST  # characters of a message; more than are shown, so that what is cut is known to be
 _MOST_CODE: Final = 2**53
+_HEAD: Final = 2_000  # bytes of a page that are looked at
+_WANTS_TLS: Final = re.compile(rb"plain HTTP request was sent to HTTPS|HTTP request to an HTTPS server", re.IGNORECASE)
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)  # a text that is no UTF-8 is a ValueError
 
 
@@ -38,12 +44,16 @@ _many = msgspec.json.Decoder(list[Envelope])
 class Answers:
     """Reads the answers of one endpoint. What it makes names the endpoint's host and nothing else of its URL."""
 
-    def __init__(self, host: str, redact: Redactor) -> None:
+    def __init__(self, host: str, redact: Redactor, *, tls: bool = True) -> None:
+        """Read for a host; ``tls``: its URL begins with https."""
         self.host = host
         self.redact = redact
+        self._tls = tls
+        self._spoke = False  # whether anything ever came back
 
     def single(self, method: str, asked: int, http: HttpAnswer) -> msgspec.Raw | RpcFailure:
         """Read the answer to one request."""
+        self._spoke = True
         try:
             envelope = _one.decode(http.body)
         except _UNREADABLE:
@@ -60,6 +70,7 @@ class Answers:
         self, methods: Sequence[str], first: int, http: HttpAnswer
     ) -> list[msgspec.Raw | RpcFailure] | RpcFailure:
         """Read the answer to a batch whose ids count up from ``first``; a failure where it is of no use at all."""
+        self._spoke = True
         try:
             envelopes = _many.decode(http.body)
         except _UNREADABLE:
@@ -84,17 +95,28 @@ class Answers:
         if isinstance(error, TooLarge):
             return self.failure(method, f"the answer is longer than {error.limit:,} bytes", Kind.PAYLOAD_TOO_LARGE)
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return self.failure(method, "the certificate of the endpoint is not valid", Kind.UNREACHABLE)
+            advice = "use the host name that it was issued for, or have it renewed"
+            return self.failure(method, "the certificate of the endpoint is not valid", Kind.UNREACHABLE, advice=advice)
+        if isinstance(error, aiohttp.ClientConnectorSSLError):
+            advice = "begin the RPC URL with http:// if that is what the port is for"
+            return self.failure(method, "the port does not speak TLS", Kind.UNREACHABLE, advice=advice)
         if isinstance(error, aiohttp.ClientConnectorError):
-            reason = error.os_error.strerror or type(error.os_error).__name__
-            return self.failure(method, f"cannot connect ({reason})", Kind.UNREACHABLE)
+            return self.failure(method, f"cannot connect ({_why(error.os_error)})", Kind.UNREACHABLE)
         if isinstance(error, aiohttp.ClientPayloadError):
             if "encoding" in str(error):
                 return self.failure(method, "the answer cannot be decompressed", Kind.NOT_RPC)
             return self.failure(method, "connection lost in the middle of the answer", Kind.DISCONNECTED)
         if isinstance(error, aiohttp.ClientResponseError):
-            return self.failure(method, f"the answer is not HTTP ({type(error).__name__})", Kind.NOT_RPC)
-        return self.failure(method, f"connection lost ({type(error).__name__})", Kind.DISCONNECTED)
+            said = f"the answer is not HTTP ({type(error).__name__})"
+            return self.failure(method, said, Kind.NOT_RPC, advice=self._maybe_tls)
+        said = f"connection lost ({type(error).__name__})"
+        return self.failure(method, said, Kind.DISCONNECTED, advice=self._maybe_tls)
+
+    @property
+    def _maybe_tls(self) -> str | None:
+        """Say what to do where a port for TLS may have been spoken to in plain HTTP."""
+        silent = not self._tls and not self._spoke
+        return "begin the RPC URL with https:// if the port is for TLS; else try again" if silent else None
 
     def refusal(self, method: str, envelope: Envelope, http: HttpAnswer) -> RpcFailure:
         """Read a JSON-RPC error."""
@@ -136,11 +158,12 @@ class Answers:
         data: bytes = b"",
         retry_after: float | None = None,
         status: int = 200,
+        advice: str | None = None,
     ) -> RpcFailure:
         """Make a failure. Every one is made here, so that none shows what is secret."""
         shown = f"{self.host}: {method}: {clean(self.redact(message, LONGEST))}"
         shown += f" (code {code})" if code is not None else ""
-        return RpcFailure(shown, kind, code=code, data=data, retry_after=retry_after, status=status)
+        return RpcFailure(shown, kind, code=code, data=data, retry_after=retry_after, status=status, advice=advice)
 
     def _item(
         self, method: str, envelope: Envelope | None, nameless: list[Envelope], http: HttpAnswer
@@ -169,13 +192,28 @@ class Answers:
 
     def _no_envelope(self, method: str, http: HttpAnswer) -> RpcFailure:
         if http.status != 200:
+            if _WANTS_TLS.search(http.body[:_HEAD]):
+                said, advice = f"HTTP status {http.status}: the port is for TLS", "begin the RPC URL with https://"
+                return self.failure(method, said, Kind.NOT_RPC, status=http.status, advice=advice)
             kind = classify("", None, http.status)
-            kind = Kind.NOT_RPC if kind is Kind.OTHER else kind
+            # 501 is what servers say that know no POST
+            kind = Kind.NOT_RPC if kind is Kind.OTHER or http.status == 501 else kind
             message = f"HTTP status {http.status}"
             return self.failure(method, message, kind, retry_after=http.retry_after, status=http.status)
         head = http.body[:200].lstrip()
         shape = "empty" if not head else "HTML, not JSON-RPC" if head.startswith(b"<") else "not JSON-RPC"
         return self.failure(method, f"the answer is {shape}", Kind.NOT_RPC, retry_after=http.retry_after)
+
+
+def _why(error: OSError) -> str:
+    """Say why there is no connection. asyncio's own words hold addresses, and no number for several errors."""
+    if isinstance(error, socket.gaierror):
+        return "no address is known for the host"
+    named = re.search(r"\[Errno (\d{1,5})\]", str(error))
+    number = error.errno or (int(named[1]) if named else None)
+    if number == errno.ECONNREFUSED:
+        return "connection refused: nothing listens there"
+    return os.strerror(number).lower() if number else type(error).__name__
 
 
 def _may_belong(envelope: Envelope, asked: int) -> bool:

@@ -42,6 +42,8 @@ _ADVICE: Final[Mapping[Kind, str]] = {
     Kind.STATE_MISSING: "the node has pruned that state: use an archive node or a newer block",
     Kind.TIMEOUT: "the node is slow or overloaded",
     Kind.BLOCK_UNKNOWN: "the node may lag behind: use another endpoint",
+    Kind.SERVER: "the node, or a gateway before it, has a fault: try again later, or use another endpoint",
+    Kind.DISCONNECTED: "try again, or use another endpoint",
     Kind.OUT_OF_TIME: "allow more (--time-limit), use a faster endpoint, or scan less",
 }
 
@@ -174,7 +176,10 @@ _WAIT = re.compile(
 
 
 class RpcFailure(RpcError):
-    """A failed request with what it means; leaves ``chain`` only as its base class ``RpcError``."""
+    """A failed request with what it means; leaves ``chain`` only as its base class ``RpcError``.
+
+    advice: what to do about it, in place of what is said to everything of its kind.
+    """
 
     def __init__(
         self,
@@ -185,14 +190,21 @@ class RpcFailure(RpcError):
         data: bytes = b"",
         retry_after: float | None = None,
         status: int = 200,
+        advice: str | None = None,
     ) -> None:
         self.kind = kind
         self.data = data
         self.retry_after = retry_after
         self.status = status
         self._message = message
-        advice = _ADVICE.get(kind)
+        self._advice = advice
+        advice = advice or _ADVICE.get(kind)
         super().__init__(f"{message}; {advice}" if advice else message, code=code)
+
+    @property
+    def plain(self) -> str:
+        """What happened, without advice."""
+        return self._message
 
     def noted(self, note: str, kind: Kind | None = None) -> RpcFailure:
         """Give the same failure with something more to say, perhaps as one of another kind."""
@@ -211,6 +223,7 @@ class RpcFailure(RpcError):
             data=self.data,
             retry_after=self.retry_after,
             status=self.status,
+            advice=self._advice if kind is None else None,
         )
 
 

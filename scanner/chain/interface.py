@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, get_args
 
@@ -71,6 +71,7 @@ class Lens:
     records whose first four bytes are the item's position in the calldata (big-endian), then one last word: the
     block's time (16 bytes) and the gas used (16). Items without a record answered "nothing". ``overrides`` are in
     place beside ``code``. ``start`` is how many items the first request may have, where one of them costs much.
+    ``check`` raises DecodeError for the records of a chunk where no items can have them: the next endpoint is asked.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Lens:
     item_bytes: int = 20
     overrides: Overrides = field(default_factory=dict)
     start: int | None = None
+    check: Callable[[bytes], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ class Learned(msgspec.Struct):
 
     None: not known yet. gas_cap: gas that an eth_call really gets. by_hash: whether a block is taken by its hash
     (EIP-1898). overrides, deployless: ways to inject code. batch: calls in one HTTP request, 0 where none are taken.
-    log_blocks, log_addresses: widest eth_getLogs. request_bytes: largest request. lens_gas: gas per item, by lens.
+    log_blocks, log_addresses: widest eth_getLogs. log_results: most logs in one answer. request_bytes: largest request.
+    lens_gas: gas per item, by lens.
     """
 
     gas_cap: int | None = None
@@ -30,6 +31,7 @@ class Learned(msgspec.Struct):
     batch: int | None = None
     log_blocks: int | None = None
     log_addresses: int | None = None
+    log_results: int | None = None
     request_bytes: int | None = None
     lens_gas: dict[str, float] = {}
 

@@ -46,7 +46,10 @@ class _LogWork:
         self._spans = Spans(max(query.last_block - query.first_block + 1, 0))
         learned = endpoint.learned
         self._size = RangeSize(
-            start=options.range_start, logs=options.range_logs, seconds=options.seconds, ceiling=learned.log_blocks
+            start=options.range_start,
+            logs=min(options.range_logs, learned.log_results or options.range_logs),
+            seconds=options.seconds,
+            ceiling=learned.log_blocks,
         )
         self._most_ahead = 4 * options.concurrency
         self._addresses = min(max(len(query.addresses), 1), learned.log_addresses or len(query.addresses))

@@ -5,16 +5,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from scanner.chain.failures import RpcFailure
 from scanner.chain.interface import Reader
 from scanner.chain.kinds import Kind
 from scanner.chain.provable import Provable
 from scanner.chain.spec import EndpointSpec, Role
-from scanner.errors import BlockUnavailable, BlockUndone, ChainError, DecodeError, OverridesRefused, RpcError
+from scanner.errors import BlockUnavailable, BlockUndone, ChainError, DecodeError, NoProofs, OverridesRefused, RpcError
 
-__all__ = ["Member", "Members", "PinnedReader", "Work", "all_failed", "kind_of", "listed", "may_switch", "reason_of"]
+__all__ = [
+    "Member",
+    "Members",
+    "PinnedReader",
+    "Task",
+    "Work",
+    "all_failed",
+    "kind_of",
+    "listed",
+    "may_switch",
+    "plain_reason",
+    "reason_of",
+]
+
+Task = Literal["calls", "logs", "proofs"]
+"""What an endpoint is asked for. Proofs are asked of those with the role calls."""
 
 _FOR_ALL: Final = frozenset({Kind.UNREACHABLE, Kind.RATE_LIMITED, Kind.BLOCK_UNKNOWN, Kind.NOT_RPC, Kind.DISCONNECTED})
 """Failures that say nothing of the work: whoever has one is asked last for any."""
@@ -44,7 +59,7 @@ class Member:
 
     reader: PinnedReader
     spec: EndpointSpec
-    failed: set[Role] = field(default_factory=set)
+    failed: set[Task] = field(default_factory=set)
     served: bool = False
 
     @property
@@ -68,13 +83,20 @@ class Members:
         self._guard = threading.Lock()
         self.notes = list(notes)
 
-    def order(self, role: Role) -> list[Member]:
+    def order(self, task: Task) -> list[Member]:
         """List who may be asked for something, the one to ask first before the others."""
+        role = _role(task)
         with self._guard:
             if self._closed:  # a thread that nobody waits for any more would open connections again
                 raise ChainError("the reader is closed")
             able = [member for member in self._members if role in member.spec.roles]
-            return sorted(able, key=lambda one: (role in one.failed, self._old and "archive" not in one.spec.roles))
+            return sorted(
+                able,
+                key=lambda one: (
+                    not one.failed.isdisjoint({task, role}),
+                    self._old and "archive" not in one.spec.roles,
+                ),
+            )
 
     @property
     def single(self) -> bool:
@@ -86,16 +108,16 @@ class Members:
         with self._guard:
             return list(self._members)
 
-    def demote(self, member: Member, role: Role, error: ChainError) -> None:
+    def demote(self, member: Member, task: Task, error: ChainError) -> None:
         """Ask a member last from now on, and note why."""
         if isinstance(error, OverridesRefused):
             return  # what it is asked without them it may answer
         with self._guard:
-            known = role in member.failed
-            member.failed |= {"calls", "logs"} if kind_of(error) in _FOR_ALL else {role}
+            known = task in member.failed
+            member.failed |= {"calls", "logs", "proofs"} if kind_of(error) in _FOR_ALL else {task}
             if not known and len(self._members) > 1:
                 self.notes.append(
-                    f"{member.host} failed at reading {role}, others were asked: {reason_of(member.host, error)}"
+                    f"{member.host} failed at reading {task}, others were asked: {plain_reason(member.host, error)}"
                 )
 
     def remove(self, member: Member, note: str) -> None:
@@ -114,23 +136,23 @@ class Members:
         for member in everybody:
             member.reader.close()
 
-    def work(self, role: Role) -> Work:
+    def work(self, task: Task) -> Work:
         """Begin a piece of work that one member after the other may be asked for."""
-        return Work(self, role)
+        return Work(self, task)
 
 
 class Work:
     """Something that is asked of the next endpoint, and goes on there, when one fails."""
 
-    def __init__(self, members: Members, role: Role) -> None:
+    def __init__(self, members: Members, task: Task) -> None:
         self._members = members
-        self._role: Role = role
+        self._task: Task = task
         self._asked: set[Member] = set()
         self.failures: list[tuple[str, ChainError]] = []
 
     def next(self) -> Member | None:
         """Give whom to ask now; None when all were."""
-        for member in self._members.order(self._role):
+        for member in self._members.order(self._task):
             if member not in self._asked:
                 self._asked.add(member)
                 return member
@@ -158,24 +180,28 @@ class Work:
     def note(self, member: Member, error: ChainError | DecodeError) -> None:
         """Note a failure, whatever it is. An answer of another shape than it must have is none."""
         failure = _caused(RpcError(str(error)), error) if isinstance(error, DecodeError) else error
-        self._members.demote(member, self._role, failure)
+        self._members.demote(member, self._task, failure)
         self.failures.append((member.host, failure))
 
     def exhausted(self) -> ChainError:
         """Make the error for work that every endpoint failed at."""
         if not self.failures:
-            return ChainError(f"no endpoint is left that has the role {self._role}; give another one")
+            return ChainError(f"no endpoint is left that has the role {_role(self._task)}; give another one")
         return all_failed(self.failures)
 
 
 def kind_of(error: BaseException) -> Kind | None:
     """Give what a failure means; None where no request was behind it."""
+    failure = _failure_of(error)
+    return None if failure is None else failure.kind
+
+
+def _failure_of(error: BaseException) -> RpcFailure | None:
+    """Give the failed request behind an error; None where there was none."""
     seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, RpcFailure):
-            return seen.kind
+    while seen is not None and not isinstance(seen, RpcFailure):
         seen = seen.__cause__
-    return None
+    return seen
 
 
 def may_switch(error: ChainError) -> bool:
@@ -186,6 +212,13 @@ def may_switch(error: ChainError) -> bool:
 def reason_of(host: str, error: Exception) -> str:
     """Say why an endpoint failed, without its host where the sentence begins with it."""
     return str(error).removeprefix(f"{host}: ")
+
+
+def plain_reason(host: str, error: Exception) -> str:
+    """Say why an endpoint failed as ``reason_of`` does, without advice: for where another one serves instead."""
+    told = error.reason if isinstance(error, NoProofs) else str(error)
+    failure = _failure_of(error)
+    return (told if failure is None else told.replace(str(failure), failure.plain)).removeprefix(f"{host}: ")
 
 
 def listed(failures: Iterable[tuple[str, ChainError]]) -> str:
@@ -208,6 +241,10 @@ def all_failed(failures: list[tuple[str, ChainError]]) -> ChainError:
         if enough(isinstance(error, kind) for _, error in failures):
             return _caused(kind(whole), last)
     return _caused(RpcError(whole), last)
+
+
+def _role(task: Task) -> Role:
+    return "calls" if task == "proofs" else task
 
 
 def _caused(error: ChainError, cause: Exception) -> ChainError:

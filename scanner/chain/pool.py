@@ -8,9 +8,8 @@ from typing import TypeVar
 
 from scanner.chain.interface import Block, Call, Lens, LensChunk, Log, LogQuery, Overrides, Reverted, Way, lowest
 from scanner.chain.leaving import Leaving
-from scanner.chain.members import Member, Members, all_failed, reason_of
+from scanner.chain.members import Member, Members, Task, all_failed, reason_of
 from scanner.chain.provable import Answered, SlotsAnswered, Wanted
-from scanner.chain.spec import Role
 from scanner.errors import BlockUndone, ChainError, DecodeError
 
 __all__ = ["PoolReader"]
@@ -105,6 +104,8 @@ class PoolReader(Leaving):
                 while left:
                     first, end = left[0]
                     for chunk in member.reader.lens(lens, items[first:end]):
+                        if lens.check is not None:
+                            lens.check(chunk.records)
                         moved = LensChunk(first + chunk.first, chunk.count, chunk.records)
                         left = _without(left, moved.first, moved.first + moved.count)
                         member.served = True
@@ -127,11 +128,11 @@ class PoolReader(Leaving):
 
     def header(self) -> Answered:
         """Give the pinned block as an endpoint describes it, unproven."""
-        return self._first("calls", lambda member: member.reader.header())
+        return self._first("proofs", lambda member: member.reader.header())
 
     def proofs(self, wanted: Wanted) -> Iterator[SlotsAnswered]:
         """Ask for proofs of storage slots; the next endpoint is asked for those not given yet. Raises ChainError."""
-        work = self._members.work("calls")
+        work = self._members.work("proofs")
         left = {address: dict.fromkeys(slots) for address, slots in wanted.items() if slots}
         while left:
             member = work.one()
@@ -184,9 +185,9 @@ class PoolReader(Leaving):
         except ChainError:
             return False
 
-    def _first(self, role: Role, ask: Callable[[Member], T]) -> T:
+    def _first(self, task: Task, ask: Callable[[Member], T]) -> T:
         """Give the answer of the first endpoint that has one."""
-        work = self._members.work(role)
+        work = self._members.work(task)
         while True:
             member = work.one()
             try:

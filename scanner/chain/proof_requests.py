@@ -14,7 +14,7 @@ from scanner.chain.provable import Answered, SlotsAnswered, Wanted
 from scanner.chain.sizing import BatchSize
 from scanner.chain.spent import measured
 from scanner.chain.sweep import sweep
-from scanner.errors import ChainError
+from scanner.errors import NoProofs
 
 __all__ = ["ask_header", "ask_proofs"]
 
@@ -85,13 +85,11 @@ class _ProofWork:
     def failed(self, job: tuple[str, tuple[int, ...]], failure: RpcFailure) -> None:
         address, slots = job
         if failure.kind is Kind.NO_METHOD:
-            raise ChainError(
-                f"{failure}; --prove needs an endpoint that offers eth_getProof: use another one, or scan without it"
-            ) from failure
+            remedy = "--prove needs an endpoint that offers eth_getProof: use another one, or scan without it"
+            raise NoProofs(failure.plain, remedy) from failure
         if failure.kind is Kind.STATE_MISSING:
-            raise ChainError(
-                f"no proofs at block {self._block.number}: {failure}; --prove needs {_DISTANT}"
-            ) from failure
+            reason = f"no proofs at block {self._block.number}: {failure.plain}"
+            raise NoProofs(reason, f"--prove needs {_DISTANT}") from failure
         if failure.kind not in _TOO_MANY or len(slots) == 1:
             raise failure
         part = self._smaller(len(slots), failure)

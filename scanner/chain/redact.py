@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from typing import Final
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
 
 from scanner.errors import ConfigError
 
-__all__ = ["Redactor", "host_of"]
+__all__ = ["Redactor", "host_of", "place_of"]
 
 _SHOWN: Final = "…"
+_WEB_PORTS: Final = (80, 443)
 _LEAST_SEGMENT: Final = 6  # characters; shorter parts of a path are words like "v3" and "eth"
 _LEAST_VALUE: Final = 3  # characters of a user, a password or a query value
 
@@ -34,6 +36,24 @@ def host_of(url: str) -> str:
         # a user or password with a slash in it: what looks like the host is the user's name
         raise ConfigError("the RPC URL has an @ after its host: write / ? # in a user or password as %2F %3F %23")
     return f"{host}:{port}" if port else host
+
+
+def place_of(url: str) -> str:
+    """Give what two URLs of the same server share, however its name is written: for telling servers apart only.
+
+    All names of this machine are one, and so are the ports of http and https. Raises as ``host_of`` does.
+    """
+    host_of(url)
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    try:
+        address = ipaddress.ip_address(host)
+        address = getattr(address, "ipv4_mapped", None) or address
+        host, here = str(address), address.is_loopback or address.is_unspecified
+    except ValueError:
+        here = host == "localhost" or host.endswith(".localhost")
+    port = "" if parts.port in (None, *_WEB_PORTS) else f":{parts.port}"
+    return f"{'localhost' if here else host}{port}"
 
 
 class Redactor:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Final, Protocol
 
 from scanner.beside import beside
+from scanner.chain.agreement import ONE_MORE, named
 from scanner.chain.blocks import block_parameter, moves
 from scanner.chain.interface import Block
-from scanner.chain.members import Member, Members, PinnedReader, all_failed, reason_of
+from scanner.chain.members import Member, Members, PinnedReader, all_failed, plain_reason, reason_of
 from scanner.chain.pool import PoolReader
 from scanner.chain.quorum import QuorumReader
 from scanner.chain.spec import EndpointSpec
@@ -91,12 +91,13 @@ def open_several(
     try:
         if quorum > 1:
             _compare_hashes(members, failures, opener, quorum, notes)
-        notes += [f"{spec.host} was left out: {reason_of(spec.host, error)}" for spec, error in failures]
         if len(members) < quorum:
+            told = [*notes, *(f"{spec.host} was left out: {reason_of(spec.host, error)}" for spec, error in failures)]
             raise QuorumLost(
-                f"{quorum} endpoints have to agree and {len(members)} can be read at this block: {'; '.join(notes)}"
+                f"{quorum} endpoints have to agree and {len(members)} can be read at this block: {'; '.join(told)}"
                 f"{_advice(block, [error for _, error in failures])}"
             )
+        notes += [f"{spec.host} was left out: {plain_reason(spec.host, error)}" for spec, error in failures]
         together = Members(members, old=old, notes=notes)
         return QuorumReader(together, quorum, share) if quorum > 1 else PoolReader(together)
     except BaseException:
@@ -121,10 +122,14 @@ def _check(specs: Sequence[EndpointSpec], quorum: int) -> None:
         raise ConfigError("no endpoint has the role calls: give it to one at least")
     if quorum == 1:
         return
-    counts = Counter(spec.host for spec in specs)
-    for host, count in counts.items():
-        if count > 1:
-            raise ConfigError(f"--quorum {quorum}: {host} is given {count} times, and would agree with itself")
+    places: dict[str, list[str]] = {}
+    for spec in specs:
+        places.setdefault(spec.place, []).append(spec.host)
+    for hosts in places.values():
+        if len(hosts) > 1:
+            names = list(dict.fromkeys(hosts))
+            given = f"{names[0]} is given {len(hosts)} times" if len(names) == 1 else f"{named(names)} are one endpoint"
+            raise ConfigError(f"--quorum {quorum}: {given}, and would agree with itself: give another one in its place")
     for role in ("calls", "logs"):
         able = sum(role in spec.roles for spec in specs)
         if able < quorum:
@@ -214,7 +219,8 @@ def _compare_hashes(
         raise EndpointQuarantined(ours[0], f"it disagrees with {' and '.join(theirs)} about {what}")
     else:
         raise QuorumLost(
-            f"{' and '.join(ours)} and {' and '.join(theirs)} disagree about {what}: {like.block.hash} and {found}"
+            f"{' and '.join(ours)} and {' and '.join(theirs)} disagree about {what}: {like.block.hash} and {found}; "
+            f"{ONE_MORE}"
         )
 
 

@@ -14,6 +14,7 @@ from scanner.chain.learned import Learned
 from scanner.chain.pinning import NOBODY, PROBE
 
 __all__ = [
+    "PASSING",
     "UNCAPPED",
     "Trait",
     "Value",
@@ -23,6 +24,7 @@ __all__ = [
     "sound_batch",
     "sound_body",
     "sound_logs",
+    "unknown",
 ]
 
 UNCAPPED: Final = "no cap was met"
@@ -30,8 +32,12 @@ UNCAPPED: Final = "no cap was met"
 
 Value = bool | int | float | str | None
 
-_PASSING: Final = frozenset({Kind.RATE_LIMITED, Kind.TIMEOUT, Kind.DISCONNECTED, Kind.SERVER, Kind.UNREACHABLE})
-_NO_LOGS: Final = frozenset({Kind.UNAUTHORIZED, Kind.NO_METHOD, Kind.STATE_MISSING, Kind.PLAN_EXHAUSTED}) | _PASSING
+PASSING: Final = frozenset(
+    {Kind.RATE_LIMITED, Kind.TIMEOUT, Kind.DISCONNECTED, Kind.SERVER, Kind.UNREACHABLE, Kind.OUT_OF_TIME}
+)
+"""Kinds that say nothing about what an endpoint can do."""
+
+_NO_LOGS: Final = frozenset({Kind.UNAUTHORIZED, Kind.NO_METHOD, Kind.STATE_MISSING, Kind.PLAN_EXHAUSTED}) | PASSING
 _RANGES: Final = (10_000, 2_000, 1_000, 500, 100, 50, 10, 5, 1)
 _DEPTHS: Final = (1, 64, 128, 1_024)
 _BATCHES: Final = (4, 20, 100)
@@ -41,15 +47,21 @@ _RESULTS: Final = re.compile(r"\b(\d[\d,]*k?) (?:results|logs|events)", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """What was found. value None: it could not be found out; note: why, or why not."""
+    """What was found. value None: it could not be found out; note: why, or why not; kind: of the failure behind it."""
 
     value: Value = None
     note: str = ""
+    kind: Kind | None = None
 
 
 def refusal(failure: RpcFailure) -> Trait:
     """Take a failure for a no, or for nothing where it may pass."""
-    return Trait(None if failure.kind in _PASSING else False, str(failure))
+    return Trait(None if failure.kind in PASSING else False, str(failure), failure.kind)
+
+
+def unknown(failure: RpcFailure) -> Trait:
+    """Take a failure for nothing but the reason why it is not known."""
+    return Trait(None, str(failure), failure.kind)
 
 
 async def sound_batch(endpoint: Endpoint) -> Trait:
@@ -82,7 +94,7 @@ async def sound_body(endpoint: Endpoint, pin: object) -> Trait:
         if not isinstance(answer, RpcFailure) or answer.kind in (Kind.OUT_OF_GAS, Kind.REVERTED):
             endpoint.learned.request_bytes = size if note else None
             return Trait(size, note or UNCAPPED)
-        if answer.kind in _PASSING - {Kind.DISCONNECTED, Kind.TIMEOUT, Kind.SERVER}:
+        if answer.kind in PASSING - {Kind.DISCONNECTED, Kind.TIMEOUT, Kind.SERVER}:
             return refusal(answer)
         note = note or str(answer)
     return Trait(None, note)
@@ -101,6 +113,7 @@ async def sound_logs(endpoint: Endpoint, head: int) -> tuple[Trait, Trait]:
             return Trait(width, note or UNCAPPED), results
         if told := _RESULTS.search(str(answer)):
             results = Trait(_count(told[1]))
+            endpoint.learned.log_results = _count(told[1])
         if answer.kind in _NO_LOGS:
             return refusal(answer), results
         note = note or str(answer)
@@ -117,7 +130,7 @@ async def sound_archive(endpoint: Endpoint, head: int) -> Trait:
     refused = await _state(endpoint, 1)
     if refused is None:
         return Trait(head)
-    if refused.kind in _PASSING:
+    if refused.kind in PASSING:
         return refusal(refused)
     depths = sorted({depth for depth in (*_DEPTHS, head // 2) if depth < head - 1})
     low, high = 0, len(depths)  # the state at depths[low - 1] is there, at depths[high] it is not
@@ -126,6 +139,8 @@ async def sound_archive(endpoint: Endpoint, head: int) -> Trait:
         failure = await _state(endpoint, head - depths[middle])
         if failure is None:
             low = middle + 1
+        elif failure.kind in PASSING:  # no word about the state
+            return refusal(failure)
         else:
             refused, high = failure, middle
     if low == 0 and (now := await _state(endpoint, head)) is not None:
@@ -139,9 +154,9 @@ async def _state(endpoint: Endpoint, number: int) -> RpcFailure | None:
 
 
 async def attempt(endpoint: Endpoint, method: str, params: list[Any]) -> msgspec.Raw | RpcFailure:
-    """Ask for something that may be refused: give the refusal as a value."""
+    """Ask for something that may be refused: give the refusal as a value. What took too long is not asked again."""
     try:
-        return await endpoint.request(method, params)
+        return await endpoint.request(method, params, shrinkable=True)
     except RpcFailure as failure:
         return failure
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Final, Literal, get_args
 
-from scanner.chain.redact import host_of
+from scanner.chain.redact import host_of, place_of
 from scanner.errors import ConfigError, suggest
 
 __all__ = ["ROLES", "EndpointSpec", "Role", "specs_of"]
@@ -53,10 +54,25 @@ class EndpointSpec:
         except ConfigError:  # who opens the endpoint says what is wrong
             return "the endpoint"
 
+    @property
+    def place(self) -> str:
+        """The server, by one name however the URL spells it: what a quorum counts."""
+        try:
+            return place_of(self.url)
+        except ConfigError:
+            return self.host
+
 
 def specs_of(endpoints: Iterable[EndpointSpec | str]) -> tuple[EndpointSpec, ...]:
-    """Make specs of what may be URLs. Raises ConfigError where two have the same URL."""
+    """Make specs of what may be URLs. Raises ConfigError for a URL that is none, and where two are the same."""
     specs = tuple(EndpointSpec(one.strip()) if isinstance(one, str) else one for one in endpoints)
+    for order, spec in enumerate(specs, 1):
+        try:
+            host_of(spec.url)
+            if re.search(r"\s", spec.url):
+                raise ConfigError("the RPC URL has a blank in it")
+        except ConfigError as error:
+            raise ConfigError(f"endpoint {order} of {len(specs)}: {error}" if len(specs) > 1 else str(error)) from error
     seen: set[str] = set()
     for spec in specs:
         if spec.url.rstrip("/") in seen:

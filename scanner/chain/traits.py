@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
-from scanner.chain.blocks import block_by_number
+from scanner.chain.blocks import block_by_number, quantity
+from scanner.chain.deadline import Deadline
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import RpcFailure
 from scanner.chain.interface import Block
@@ -27,8 +28,11 @@ from scanner.chain.soundings import (
     sound_batch,
     sound_body,
     sound_logs,
+    unknown,
 )
 from scanner.chain.spec import EndpointSpec
+from scanner.chain.spent import measured
+from scanner.chain.translog import TransportLog
 from scanner.chain.transport import loop_thread
 
 __all__ = ["DOCTOR", "NAMES", "Traits", "probe"]
@@ -56,18 +60,25 @@ NAMES: Final = (
     "proofs",
 )
 
-DOCTOR: Final = Options(attempts=2, timeout=20.0, patience=6.0, lag_patience=1.0, hedge=False)
-"""How an endpoint is probed: it is not worth long waits."""
+DOCTOR: Final = Options(timeout=20.0, patience=30.0, lag_patience=1.0, hedge=False)
+"""How an endpoint is probed: asked again as in a scan where it throttles, but not for as long."""
 
 _LATENCIES: Final = 5
+_MOST: Final = 2**53
+"""More than any chain id; JSON has room for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What one endpoint can do: a trait for each of ``NAMES``, empty where nothing was asked."""
+    """What one endpoint can do: a trait for each of ``NAMES``, empty where nothing was asked.
+
+    seconds: spent on each part of the probing, all waiting included. requests: HTTP requests that were sent.
+    """
 
     host: str
     found: Mapping[str, Trait]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    requests: int = 0
 
     def __getitem__(self, name: str) -> Trait:
         return self.found.get(name, Trait())
@@ -85,17 +96,23 @@ def probe(
     learned: Learned | None = None,
     heard: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.time,
+    deadline: Deadline | None = None,
+    log: TransportLog | None = None,
 ) -> Traits:
-    """Probe an endpoint and write into ``learned`` what a scan can use. Raises ConfigError for a URL that is none."""
+    """Probe an endpoint and write into ``learned`` what a scan can use. Raises ConfigError for a URL that is none.
+
+    heard: is told what is looked at, and what is waited for. What a deadline leaves no time for stays unknown.
+    """
     thread = loop_thread()
     spec = EndpointSpec(endpoint) if isinstance(endpoint, str) else endpoint
-    opened = Endpoint(spec, options, learned if learned is not None else Learned())
-    probing = _Probing(opened, options, heard or (lambda what: None), clock)
+    told = heard or (lambda what: None)
+    opened = Endpoint(spec, options, learned if learned is not None else Learned(), deadline, log, told)
+    probing = _Probing(opened, options, told, clock)
     try:
         thread.run(probing.run())
     finally:
         thread.run(opened.close())
-    return Traits(opened.host, probing.found)
+    return Traits(opened.host, probing.found, probing.seconds, opened.sent)
 
 
 class _Probing:
@@ -104,16 +121,34 @@ class _Probing:
     ) -> None:
         self._endpoint = endpoint
         self._options = options
-        self._heard = heard
+        self._told = heard
         self._clock = clock
+        self._part, self._began = "", 0.0
         self._pin: object = "latest"
         self.found: dict[str, Trait] = {}
+        self.seconds: dict[str, float] = {}
 
     async def run(self) -> None:
+        try:
+            await self._run()
+        finally:
+            self._heard("")
+
+    def _heard(self, part: str) -> None:
+        """Begin a part of the probing, and end the one before."""
+        now = time.perf_counter()
+        if self._part:
+            self.seconds[self._part] = now - self._began
+        self._part, self._began = part, now
+        if part:
+            self._told(part)
+
+    async def _run(self) -> None:
         self._heard("chain")
         if not isinstance(await self._quantity("chain_id", "eth_chainId", []), int):
             return  # nobody is there: the other answers would only take long
         await self._text("client", "web3_clientVersion", [])
+        self._heard("latency")
         await self._latency()
         self._heard("head")
         head = await self._head()
@@ -144,19 +179,21 @@ class _Probing:
         except RpcFailure as failure:
             return failure
 
-    async def _text(self, name: str, method: str, params: list[Any]) -> Value:
+    async def _text(self, name: str, method: str, params: list[Any]) -> None:
         try:
             self.found[name] = Trait(await self._endpoint.text(method, params))
         except RpcFailure as failure:
-            self.found[name] = Trait(None, str(failure))
-        return self.found[name].value
+            self.found[name] = unknown(failure)
 
     async def _quantity(self, name: str, method: str, params: list[Any]) -> Value:
-        text = await self._text(name, method, params)
         try:
-            self.found[name] = Trait(int(str(text), 16)) if text is not None else self.found[name]
-        except ValueError:
-            self.found[name] = Trait(None, f"{self._endpoint.host}: {method} gave no number")
+            result = await self._endpoint.request(method, params)
+            try:
+                self.found[name] = Trait(quantity(msgspec.json.decode(result, type=str), _MOST))
+            except (msgspec.MsgspecError, ValueError):
+                raise self._endpoint.malformed(method, result) from None
+        except RpcFailure as failure:
+            self.found[name] = unknown(failure)
         return self.found[name].value
 
     async def _offered(self, name: str, method: str, params: list[Any]) -> None:
@@ -166,10 +203,10 @@ class _Probing:
     async def _latency(self) -> None:
         seconds = []
         for _ in range(_LATENCIES):
-            started = time.perf_counter()
-            if isinstance(await self._ask("eth_blockNumber", []), RpcFailure):
-                break
-            seconds.append(time.perf_counter() - started)
+            with measured() as spent:  # without our own pacing, and what it asked to wait
+                if isinstance(await self._ask("eth_blockNumber", []), RpcFailure):
+                    break
+                seconds.append(spent.seconds)
         if seconds:
             self.found["latency"] = Trait(min(seconds))
             self.found["latency_median"] = Trait(statistics.median(seconds))
@@ -180,13 +217,13 @@ class _Probing:
             self.found["head"] = Trait(head.number, head.hash)
             self.found["head_age"] = Trait(round(self._clock() - head.timestamp, 1))
             return head
-        self.found["head"] = Trait(None, str(head or "the node has no newest block"))
+        self.found["head"] = unknown(head) if head else Trait(None, "the node has no newest block")
         return None
 
     async def _syncing(self) -> None:
         answer = await self._ask("eth_syncing", [])
         if isinstance(answer, RpcFailure):
-            self.found["syncing"] = Trait(None, str(answer))
+            self.found["syncing"] = unknown(answer)
             return
         self.found["syncing"] = Trait(bytes(answer).strip() not in (b"false", b"null"))
 
@@ -243,4 +280,4 @@ class _Probing:
 
 def _told(failure: RpcFailure) -> Trait:
     """Take a failure of a call for a no only where it is the way of asking that was refused."""
-    return refusal(failure) if failure.kind in REFUSALS else Trait(None, str(failure))
+    return refusal(failure) if failure.kind in REFUSALS else unknown(failure)

@@ -1,21 +1,24 @@
-"""What the traits of endpoints mean for a scan. Pure."""
+"""What the traits of an endpoint mean for a scan. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from scanner.chain.soundings import UNCAPPED
+from scanner.chain.kinds import Kind
+from scanner.chain.soundings import UNCAPPED, Trait
+from scanner.chain.spec import ROLES, Role
 from scanner.chain.traits import Traits
 
-__all__ = ["Diagnosis", "EndpointReport", "Finding", "Level", "diagnose"]
+__all__ = ["FEW_RANGE", "EndpointReport", "Finding", "Level", "judge"]
 
 Level = Literal["good", "warn", "bad", "unknown"]
 
 _OLD_HEAD: Final = 120  # seconds
 _FEW_BLOCKS: Final = 3  # that endpoints may differ by
-_FEW_RANGE: Final = 1_000
+FEW_RANGE: Final = 1_000
+"""Blocks of a log range; fewer make the first scan long."""
 _SLOW: Final = 0.5
 _SMALL_BODY: Final = 900_000
 _MUCH_GAS: Final = 50_000_000
@@ -34,45 +37,65 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class EndpointReport:
-    """What is to be said of one endpoint. calls: accounts can be read from it; logs: borrowers can be found."""
+    """What is to be said of one endpoint. calls: accounts can be read from it; logs: borrowers can be found.
+
+    None where it did not say, as one that throttles. roles: what the configuration has it asked for.
+    """
 
     traits: Traits
     findings: tuple[Finding, ...]
-    calls: bool
-    logs: bool
+    calls: bool | None
+    logs: bool | None
+    roles: frozenset[Role] = frozenset(ROLES)
+
+    def serves(self, role: Literal["calls", "logs"]) -> bool | None:
+        """Say whether it is asked for something and can do it; None where that is not known."""
+        able = self.calls if role == "calls" else self.logs
+        return able if role in self.roles else False
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """What is to be said of all of them.
-
-    usable: a scan can be done. wrong_chain: why they cannot be used, or not together.
-    """
-
-    endpoints: tuple[EndpointReport, ...]
-    usable: bool
-    wrong_chain: str | None
-    advice: tuple[str, ...]
-
-
-def diagnose(probed: Sequence[Traits], expected_chain_id: int | None = None) -> Diagnosis:
-    """Judge endpoints beside each other."""
-    heads = [head for traits in probed if (head := traits.number("head")) is not None]
-    endpoints = tuple(_judge(traits, max(heads, default=None)) for traits in probed)
-    usable = any(one.calls for one in endpoints) and any(one.logs for one in endpoints)
-    return Diagnosis(endpoints, usable, _chains(probed, expected_chain_id), tuple(_advice(endpoints)))
+_UNANSWERED: Final[Mapping[Kind, str]] = {
+    Kind.UNAUTHORIZED: "not authorised",
+    Kind.PLAN_EXHAUSTED: "not in the plan",
+    Kind.RATE_LIMITED: "throttled",
+    Kind.TIMEOUT: "timed out",
+    Kind.DISCONNECTED: "connection lost",
+    Kind.SERVER: "server error",
+    Kind.NOT_RPC: "no JSON-RPC",
+    Kind.OUT_OF_TIME: "out of time",
+    Kind.UNREACHABLE: "no connection",
+}
+_NO_WORD: Final = frozenset({Kind.RATE_LIMITED, Kind.OUT_OF_TIME})
+"""Kinds after which nothing is known of an endpoint, good or bad."""
 
 
-def _judge(traits: Traits, highest: int | None) -> EndpointReport:
-    chain = traits["chain_id"]
-    if chain.value is None:
-        return EndpointReport(traits, (Finding("connection", "bad", "no", chain.note),), calls=False, logs=False)
-    head = traits.number("head")
-    if head is None:
-        return EndpointReport(traits, (Finding("head", "bad", "none", traits["head"].note),), calls=False, logs=False)
-    findings = (_lag(traits, head, highest), *(rule(traits) for rule in _RULES))
+def judge(traits: Traits, highest: int | None, roles: frozenset[Role] = frozenset(ROLES)) -> EndpointReport:
+    """Say what one endpoint can be used for; ``highest`` is the newest block that any endpoint has."""
+    for name, label in (("chain_id", "answer"), ("head", "head")):
+        if traits.number(name) is None:
+            return _unanswered(label, traits[name], traits, roles)
+    findings = (_lag(traits, traits.number("head") or 0, highest), *(rule(traits) for rule in _RULES))
+    if roles != frozenset(ROLES):
+        findings = (_roles(traits, roles), *findings)
     bad = {finding.name for finding in findings if finding.level == "bad"}
-    return EndpointReport(traits, findings, calls="archive" not in bad, logs="log range" not in bad)
+    return EndpointReport(traits, findings, "archive" not in bad, "log range" not in bad, roles)
+
+
+def _unanswered(label: str, trait: Trait, traits: Traits, roles: frozenset[Role]) -> EndpointReport:
+    shown = _UNANSWERED.get(trait.kind, "none") if trait.kind is not None else "none"
+    able = None if trait.kind in _NO_WORD else False
+    finding = Finding(label, "unknown" if able is None else "bad", shown, trait.note)
+    return EndpointReport(traits, (finding,), able, able, roles)
+
+
+def _roles(traits: Traits, roles: frozenset[Role]) -> Finding:
+    shown = ", ".join(role for role in ("calls", "logs", "archive") if role in roles)
+    wanted = [what for role, what in (("calls", "accounts"), ("logs", "borrowers")) if role in roles]
+    meaning = f"the configuration has it asked for {' and '.join(wanted)}"
+    depth, head = traits.number("archive"), traits.number("head") or 0
+    if "archive" in roles and depth is not None and depth < head:
+        return Finding("roles", "warn", shown, f"{meaning}, and first for old blocks, whose state it has not")
+    return Finding("roles", "good", shown, meaning + (", and first for old blocks" if "archive" in roles else ""))
 
 
 def _lag(traits: Traits, head: int, highest: int | None) -> Finding:
@@ -181,7 +204,7 @@ def _logs(traits: Traits) -> Finding:
         return _unknown("log range", traits, "borrowers may not be found here")
     if width > head:
         return Finding("log range", "good", "all blocks", "borrowers are found in one request")
-    if width >= _FEW_RANGE:
+    if width >= FEW_RANGE:
         shown = f"{width:,} blocks" + (" or more" if traits["log_blocks"].note == UNCAPPED else "")
         return Finding("log range", "good", shown, "borrowers are found in few requests")
     requests = -(-head // width)
@@ -239,35 +262,6 @@ def _because(meaning: str, traits: Traits, name: str) -> str:
 
 def _no(traits: Traits, name: str) -> str:
     return "no" if traits[name].value is False else "?"
-
-
-def _chains(probed: Sequence[Traits], expected: int | None) -> str | None:
-    served = [(traits.host, number) for traits in probed if (number := traits.number("chain_id")) is not None]
-    if expected is not None:
-        wrong = [f"{host} serves chain {number}, not {expected}" for host, number in served if number != expected]
-        return "; ".join(wrong) + ": use an RPC URL of that chain" if wrong else None
-    if len({number for _, number in served}) > 1:
-        listed = ", ".join(f"{host} serves chain {number}" for host, number in served)
-        return f"the endpoints are of different chains: {listed}; give those of one chain"
-    return None
-
-
-def _advice(endpoints: Sequence[EndpointReport]) -> list[str]:
-    said = []
-    if not any(one.calls for one in endpoints):
-        said.append("no endpoint can be read from: check the URLs, or use another endpoint")
-    elif not any(one.logs for one in endpoints):
-        said.append("no endpoint gives logs: add one that does, or import a list of borrowers")
-    if len(endpoints) > 1 and sum(one.calls for one in endpoints) > 1:
-        said.append("--quorum 2 compares endpoints of different hosts, so that a lying one is caught")
-    ranges = [width for one in endpoints if one.logs and (width := one.traits.number("log_blocks")) is not None]
-    if ranges and max(ranges) < _FEW_RANGE and all(_few(one) for one in endpoints if one.logs):
-        said.append("the log ranges are narrow: an endpoint with a wider one finds borrowers sooner the first time")
-    return said
-
-
-def _few(one: EndpointReport) -> bool:
-    return any(finding.name == "log range" and finding.level == "warn" for finding in one.findings)
 
 
 def _span(seconds: float) -> str:

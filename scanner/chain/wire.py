@@ -151,7 +151,7 @@ class Wire:
             invalid = False
             outcome = self._read(ask, answer)
         if invalid:  # raised out here, because the error that was caught holds the URL
-            raise ConfigError("the RPC URL is not valid")
+            raise ConfigError(f"{self._answers.host}: the RPC URL is not valid; write it as https://host/path")
         seconds = loop.time() - began
         spent.note(seconds)
         if isinstance(outcome, RpcFailure):

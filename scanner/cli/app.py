@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from scanner import __version__
-from scanner.cli.options import Output, Prices, ProvenRisk, Reading, Risk, Talk, Trust, Where
+from scanner.cli.options import Output, Prices, Probing, ProvenRisk, Reading, Risk, Talk, Trust, Where
 
 __all__ = ["COMMANDS", "account", "accounts", "app", "demo", "devchain", "doctor", "index", "scan"]
 
@@ -34,8 +34,8 @@ COMMANDS: Final = ("scan", "accounts", "account", "index", "doctor", "devchain",
 ScanFormat = Literal["table", "json", "csv", "parquet", "svg", "png"]
 AccountsFormat = Literal["table", "json", "ndjson", "csv", "parquet"]
 
-_READING: Final = Group("Where to read", sort_key=1)
 _WHERE: Final = Where()
+_PROBING: Final = Probing()
 _TRUST: Final = Trust()
 _PRICES: Final = Prices()
 
@@ -168,23 +168,7 @@ def index(
 )
 def doctor(
     *,
-    rpc_url: Annotated[
-        tuple[str, ...],
-        Parameter(
-            group=_READING,
-            help="RPC URL of an endpoint; repeatable. Else those that a scan would use.",
-            negative="",
-            show_default=False,
-        ),
-    ] = (),
-    chain: Annotated[
-        str | None,
-        Parameter(group=_READING, help="Chain name, checked against each endpoint: ethereum, base, ..."),
-    ] = None,
-    config: Annotated[
-        str | None,
-        Parameter(group=_READING, help="Configuration file; default ./liqbands.toml when it exists."),
-    ] = None,
+    probing: Probing = _PROBING,
     output: Output = Output(),
     talk: Talk = Talk(),
     format: Annotated[Literal["table", "json"], Parameter(help="json gives the doctor document.")] = "table",  # noqa: A002
@@ -193,11 +177,11 @@ def doctor(
 
     Chain, head and clock, state overrides, block by hash, gas, batches, log range, old state, proofs, latency: about
     30 requests each. What was found is kept for the next scans. Exit 0 when a scan can be done with these endpoints,
-    2 when one serves another chain, 3 when no scan can be done.
+    their roles and the quorum; 2 when one serves another chain; 3 when no scan can be done, or too few answered.
     """
     from scanner.cli.doctor import run_doctor
 
-    return run_doctor(rpc_url, chain, config, output, talk, format)
+    return run_doctor(probing, output, talk, format)
 
 
 @app.command(

@@ -70,7 +70,7 @@ def run_index(
                 block=options.block,
                 record=None,
                 replay=None,
-                quorum=options.quorum,
+                quorum=1 if status else options.quorum,  # nothing of what endpoints say is shown
                 session=session,
             ) as source,
         ):

@@ -8,7 +8,20 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-__all__ = ["By", "Output", "Prices", "Prove", "ProvenRisk", "Reading", "Risk", "Talk", "Trust", "Verify", "Where"]
+__all__ = [
+    "By",
+    "Output",
+    "Prices",
+    "Probing",
+    "Prove",
+    "ProvenRisk",
+    "Reading",
+    "Risk",
+    "Talk",
+    "Trust",
+    "Verify",
+    "Where",
+]
 
 Verify = Literal["none", "sample", "all"]
 Prove = Literal["none", "sample", "all"]
@@ -17,6 +30,18 @@ By = Literal["asset", "protocol", "debt", "size"]
 _READING = Group("Where to read", sort_key=1)
 _RISK = Group("What to compute", sort_key=2)
 _OUTPUT = Group("Output", sort_key=3)
+
+_Quorum = Annotated[
+    int | None, Parameter(help="How many endpoints of different hosts have to give the same answers; default 1.")
+]
+_TimeLimit = Annotated[
+    str | None,
+    Parameter(help="Give up when the node takes longer in all, such as 90s (or 90), 10m, 1h; default never."),
+]
+_TransportLog = Annotated[
+    Path | None, Parameter(help="Log every request to FILE, without keys, for a report of a problem.")
+]
+_Config = Annotated[str | None, Parameter(help="Configuration file; default ./liqbands.toml when it exists.")]
 
 
 @Parameter(name="*", group=_READING)
@@ -56,17 +81,32 @@ class Where:
     index_file: Annotated[Path | None, Parameter(help="Index file to use instead of the one in the data folder.")] = (
         None
     )
-    quorum: Annotated[
-        int | None,
-        Parameter(help="How many endpoints of different hosts have to give the same answers; default 1."),
-    ] = None
-    time_limit: Annotated[
-        str | None, Parameter(help="Give up when the node takes longer in all, such as 90s, 10m, 1h; default never.")
-    ] = None
-    transport_log: Annotated[
-        Path | None, Parameter(help="Log every request to FILE, without keys, for a report of a problem.")
-    ] = None
-    config: Annotated[str | None, Parameter(help="Configuration file; default ./liqbands.toml when it exists.")] = None
+    quorum: _Quorum = None
+    time_limit: _TimeLimit = None
+    transport_log: _TransportLog = None
+    config: _Config = None
+
+
+@Parameter(name="*", group=_READING)
+@dataclass(frozen=True)
+class Probing:
+    """Which endpoints, and for how long."""
+
+    rpc_url: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="RPC URL of an endpoint; repeatable. Else those that a scan would use.",
+            negative="",
+            show_default=False,
+        ),
+    ] = ()
+    chain: Annotated[str | None, Parameter(help="Chain name, checked against each endpoint: ethereum, base, ...")] = (
+        None
+    )
+    quorum: _Quorum = None
+    time_limit: _TimeLimit = None
+    transport_log: _TransportLog = None
+    config: _Config = None
 
 
 @Parameter(name="*", group=_READING)

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
+from scanner.chain.diagnosis import Diagnosis
+from scanner.chain.spec import ROLES
 from scanner.chain.traits import NAMES
-from scanner.chain.verdicts import Diagnosis, EndpointReport
+from scanner.chain.verdicts import EndpointReport
 
 __all__ = ["doctor_document", "doctor_json"]
 
@@ -21,8 +23,9 @@ def doctor_document(diagnosis: Diagnosis, now: int, version: str) -> dict[str, A
         "kind": "doctor",
         "tool_version": version,
         "probed_at": now,
-        "usable": diagnosis.usable and diagnosis.wrong_chain is None,
+        "usable": diagnosis.usable if diagnosis.wrong_chain is None else False,
         "wrong_chain": diagnosis.wrong_chain,
+        "quorum": diagnosis.quorum,
         "advice": list(diagnosis.advice),
         "endpoints": [_endpoint(one) for one in diagnosis.endpoints],
     }
@@ -36,6 +39,7 @@ def doctor_json(diagnosis: Diagnosis, now: int, version: str) -> bytes:
 def _endpoint(one: EndpointReport) -> dict[str, Any]:
     return {
         "host": one.traits.host,
+        "roles": [role for role in ROLES if role in one.roles],
         "calls": one.calls,
         "logs": one.logs,
         "traits": {name: {"value": one.traits[name].value, "note": one.traits[name].note or None} for name in NAMES},

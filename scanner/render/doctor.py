@@ -7,7 +7,8 @@ from typing import Final
 
 from rich.cells import cell_len
 
-from scanner.chain.verdicts import Diagnosis, EndpointReport, Finding
+from scanner.chain.diagnosis import Diagnosis
+from scanner.chain.verdicts import EndpointReport, Finding
 from scanner.render.ink import Ink
 from scanner.render.lines import Drawing, Line, flow, style_of, wrap
 from scanner.render.words import clean, count
@@ -39,8 +40,13 @@ class DoctorReport(Drawing):
             yield from wrap(clean(wrong, _LIMIT), ink.role("bad"), width, head=(" wrong chain ", ink.badge("bad")))
         else:
             these = "these endpoints" if len(self.diagnosis.endpoints) > 1 else "this endpoint"
-            text = f"{'a' if usable else 'no'} scan can be done with {these}"
-            yield from wrap(text, ink.role("good" if usable else "bad", bold=True), width, head=("", ink.plain))
+            asked = f", quorum {self.diagnosis.quorum}" if self.diagnosis.quorum > 1 else ""
+            text, role = {
+                True: (f"a scan can be done with {these}{asked}", "good"),
+                False: (f"no scan can be done with {these}{asked}", "bad"),
+                None: (f"not known whether a scan can be done with {these}{asked}", "warn"),
+            }[usable]
+            yield from wrap(text, ink.role(role, bold=True), width, head=("", ink.plain))
         for said in self.diagnosis.advice:
             yield from wrap(clean(said, _LIMIT), ink.plain, width, head=(" ", ink.plain))
 

@@ -127,7 +127,7 @@ def scan_with(
                 session=session,
                 limits=QUICK,
             ) as source:
-                return scan_source(source, options), source
+                return scan_source(source, options).result, source
         except EndpointQuarantined as wrong:
             if wrong.host in session.quarantined:
                 raise

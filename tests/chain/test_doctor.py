@@ -9,25 +9,33 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from scanner.chain.deadline import Deadline
+from scanner.chain.diagnosis import diagnose
+from scanner.chain.kinds import Kind
 from scanner.chain.learned import Learned, LearnedStore
 from scanner.chain.options import Options
-from scanner.chain.spec import EndpointSpec
-from scanner.chain.traits import NAMES, Traits, probe
-from scanner.chain.verdicts import EndpointReport, diagnose
+from scanner.chain.soundings import Trait
+from scanner.chain.spec import EndpointSpec, Role
+from scanner.chain.traits import DOCTOR, NAMES, Traits, probe
+from scanner.chain.verdicts import EndpointReport
 from scanner.cli import run
 from scanner.config import child_environment
 from scanner.devchain.anvil import Anvil
 from scanner.devchain.toolchain import Toolchain
 from scanner.export import schemas
+from scanner.export.doctor import doctor_document
 from scanner.render.console import show
 from scanner.render.doctor import DoctorReport
+from scanner.render.progress import Progress
 from tests.chain.proxy import BatchRule, Request, Rule, Say, proxy, refuse
 
 pytestmark = pytest.mark.chain
@@ -339,6 +347,121 @@ def test_nothing_that_an_endpoint_says_is_an_error(anvil: Anvil, answer: Say) ->
         drawn(odd)
 
 
+@pytest.mark.parametrize("text", ["0x", "1", " 0x1", "0x1_0", "-0x1", "0x" + "f" * 14])
+def test_a_chain_id_that_is_none_is_a_failure_and_no_number(anvil: Anvil, text: str) -> None:
+    said = Say({"jsonrpc": "2.0", "result": text})
+    traits, _ = probed(anvil, lambda request: said if request["method"] == "eth_chainId" else None)
+    assert traits["chain_id"].value is None
+    assert traits["chain_id"].kind is Kind.OTHER
+    assert "eth_chainId: unexpected result" in traits["chain_id"].note
+
+
+# --- throttling ----------------------------------------------------------------------------------------------------
+
+
+def throttled(*methods: str, times: int = 10**9) -> Rule:
+    """Refuse each question of some methods, or of all, a few times."""
+    seen: dict[str, int] = {}
+
+    def rule(request: Request) -> Say | None:
+        if methods and request["method"] not in methods:
+            return None
+        asked = json.dumps([request["method"], request["params"]])
+        seen[asked] = seen.get(asked, 0) + 1
+        return Say(b"", 429) if seen[asked] <= times else None
+
+    return rule
+
+
+def test_an_endpoint_that_throttles_is_asked_again(anvil: Anvil) -> None:
+    with proxy(anvil.url, throttled("eth_chainId", "eth_getProof", times=3)) as url:
+        traits = probe(url, options=replace(DOCTOR, first_pause=0.01))
+    assert (traits["chain_id"].value, traits["proofs"].value) == (31337, True)
+    assert diagnose([traits]).usable
+
+
+def test_an_endpoint_that_only_throttles_is_not_judged(anvil: Anvil) -> None:
+    traits, learned = probed(anvil, throttled())
+    assert learned == Learned()
+    (report,) = diagnose([traits]).endpoints
+    assert [(one.name, one.level, one.shown) for one in report.findings] == [("answer", "unknown", "throttled")]
+    assert (report.calls, report.logs, diagnose([traits]).usable) == (None, None, None)
+    text = " ".join(drawn(traits).split())
+    assert "HTTP status 429" in text
+    assert "not known whether a scan can be done" in text
+    assert "run doctor again later" in text
+    assert "no scan" not in text
+    document = doctor_document(diagnose([traits]), 1, "1")
+    jsonschema.Draft202012Validator(schemas.load("doctor")).validate(document)
+    assert document["usable"] is None
+
+
+def test_throttling_among_questions_of_old_state_does_not_make_it_shallow(anvil: Anvil) -> None:
+    def pruned_and_throttled(request: Request) -> Say | None:
+        if request["method"] != "eth_getBalance":
+            return None
+        behind = BLOCKS - int(request["params"][1], 16)
+        return refuse("missing trie node (path )") if behind > 128 else Say(b"", 429) if behind > 64 else None
+
+    traits, _ = probed(anvil, pruned_and_throttled)
+    assert traits["archive"].value is None
+    assert finding(traits, "archive")[:2] == ("unknown", "?")
+
+
+def test_latency_is_that_of_the_endpoint_and_not_of_our_waiting(anvil: Anvil) -> None:
+    asked: list[str] = []
+
+    def every_other(request: Request) -> Say | None:
+        if request["method"] != "eth_blockNumber":
+            return None
+        asked.append(request["method"])
+        return Say(b"", 503) if len(asked) % 2 else None
+
+    with proxy(anvil.url, every_other) as url:
+        traits = probe(url, options=replace(QUICK, first_pause=0.2))
+    assert len(asked) == 10
+    assert 0 < float(traits["latency_median"].value or 0) < 0.08  # a pause is 0.1 s at least
+
+
+def test_what_a_time_limit_leaves_no_time_for_is_unknown(anvil: Anvil) -> None:
+    traits = probe(anvil.url, options=QUICK, deadline=Deadline(1e-6))
+    assert traits["chain_id"].kind is Kind.OUT_OF_TIME
+    assert judged(traits).findings[0].shown == "out of time"
+    assert diagnose([traits]).usable is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown", "words"),
+    [
+        (Say(b"", 401), "not authorised", "check the API key"),
+        (Say(b"no", 403), "not authorised", "check the API key"),
+        (Say(b"<html>", 501), "no JSON-RPC", "does the RPC URL point to a JSON-RPC endpoint"),
+        (Say(b"<html>", 502), "server error", "try again later, or use another endpoint"),
+        (Say(b"", 0), "connection lost", "begin the RPC URL with https:// if the port is for TLS"),
+        (Say(b"Client sent an HTTP request to an HTTPS server.", 400), "no JSON-RPC", "is for TLS; begin the RPC URL"),
+        (Say(b"<html>The plain HTTP request was sent to HTTPS port", 400), "no JSON-RPC", "with https://"),
+    ],
+)
+def test_who_does_not_answer_is_told_apart(anvil: Anvil, answer: Say, shown: str, words: str) -> None:
+    traits, _ = probed(anvil, lambda request: answer)
+    (said,) = judged(traits).findings
+    assert (said.name, said.level, said.shown) == ("answer", "bad", shown)
+    assert words in said.meaning
+    assert diagnose([traits]).usable is False
+
+
+def test_a_port_without_tls_or_without_anybody_is_told(anvil: Anvil) -> None:
+    (said,) = judged(probe(f"https://127.0.0.1:{anvil.port}/s3cretkey", options=QUICK)).findings
+    assert said.meaning.endswith("does not speak TLS; begin the RPC URL with http:// if that is what the port is for")
+    for host in ("127.0.0.1", "localhost"):
+        (said,) = judged(probe(f"http://{host}:9/s3cretkey", options=QUICK)).findings
+        assert said.shown == "no connection"
+        assert f"{host}:9: eth_chainId: cannot connect (connection refused: nothing listens there)" in said.meaning
+        assert "Errno" not in said.meaning
+    (said,) = judged(probe("http://nobody.invalid", options=QUICK)).findings
+    assert "no address is known for the host" in said.meaning
+
+
 # --- verdicts ------------------------------------------------------------------------------------------------------
 
 
@@ -352,6 +475,58 @@ def test_endpoints_are_compared(anvil: Anvil) -> None:
     other = Traits("other.example", {**ahead.found, "chain_id": type(ahead["head"])(1)})
     assert "other.example serves chain 1" in str(diagnose([ahead, other]).wrong_chain)
     assert diagnose([ahead], 31337).wrong_chain is None
+
+
+CALLS: frozenset[Role] = frozenset({"calls"})
+LOGS: frozenset[Role] = frozenset({"logs", "archive"})
+BOTH = CALLS | LOGS
+
+
+def specs(probed: Sequence[Traits], *roles: frozenset[Role]) -> list[EndpointSpec]:
+    return [EndpointSpec(f"http://{traits.host}", its) for traits, its in zip(probed, roles, strict=True)]
+
+
+def test_roles_say_what_an_endpoint_is_judged_for(anvil: Anvil) -> None:
+    whole, _ = probed(anvil)
+    deaf, _ = probed(anvil, refusing("eth_getLogs", "the method eth_getLogs does not exist/is not available", -32601))
+    for roles, usable in (((BOTH,), True), ((CALLS,), False), ((LOGS,), False)):
+        assert diagnose([whole], specs=specs([whole], *roles)).usable is usable
+    only_calls = diagnose([whole], specs=specs([whole], CALLS))
+    assert only_calls.endpoints[0].findings[0].name == "roles"
+    assert only_calls.endpoints[0].findings[0].shown == "calls"
+    assert "have no role logs: add it" in only_calls.advice[0]
+    assert diagnose([whole, deaf], specs=specs([whole, deaf], LOGS, CALLS)).usable
+    assert not diagnose([whole, deaf], specs=specs([whole, deaf], CALLS, LOGS)).usable
+    shallow = replace(whole, found={**whole.found, "archive": Trait(128)})
+    assert diagnose([shallow], specs=specs([shallow], LOGS)).endpoints[0].findings[0].level == "warn"
+    assert "roles" not in {one.name for one in diagnose([whole]).endpoints[0].findings}
+
+
+def test_a_quorum_has_to_be_met_for_calls_and_for_logs(anvil: Anvil) -> None:
+    whole, _ = probed(anvil)
+    silent, _ = probed(anvil, throttled())
+    one, two, three = (replace(whole, host=f"{name}.example") for name in ("one", "two", "three"))
+    maybe = replace(silent, host="maybe.example")
+    met = diagnose([one, two], quorum=2)
+    assert met.usable
+    assert "quorum 2 can be met" in " ".join(met.advice)
+    cases = [
+        ([one], [BOTH], "for calls 1 of 1 endpoints"),
+        ([one, two, three], [BOTH, CALLS, CALLS], "for logs 1 of 3 endpoints"),
+        ([one, one], [BOTH, BOTH], "one.example would agree with itself"),
+        (
+            [replace(one, host=f"{host}:8545") for host in ("localhost", "127.0.0.1")],
+            [BOTH, BOTH],
+            "localhost:8545 and 127.0.0.1:8545 would agree with itself",
+        ),
+    ]
+    for traits, roles, words in cases:
+        short = diagnose(traits, specs=specs(traits, *roles), quorum=2)
+        assert short.usable is False
+        assert words in " ".join(short.advice)
+    assert diagnose([one, maybe], quorum=2).usable is None
+    assert diagnose([one, two, maybe], quorum=2).usable is True
+    assert diagnose([one, maybe], quorum=3).usable is False
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -409,6 +584,53 @@ def test_the_command_writes_its_document(anvil: Anvil, data: Path, capsys: Captu
     code, written = document("--rpc-url", anvil.url, "--chain", "base")
     assert (code, written["usable"]) == (2, False)
     assert "serves chain 31337, not 8453" in written["wrong_chain"]
+
+
+def test_the_command_follows_the_file_and_its_options(
+    anvil: Anvil, data: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(Progress, "note", lambda self, text: notes.append(text))
+    file, log = data / "liqbands.toml", data / "requests.log"
+    with proxy(anvil.url, lambda request: None) as url:
+        endpoints = f"[[endpoint]]\nurl = '{anvil.url}'\n[[endpoint]]\nurl = '{url}'\n"
+        file.write_text(f"quorum = 2\n{endpoints}")
+        assert run(["doctor", "-v", "--time-limit", "60", "--transport-log", str(log)]) == 0
+        told = capsys.readouterr()
+        assert "a scan can be done with these endpoints, quorum 2" in told.out
+        assert f"127.0.0.1:{anvil.port}: 2" in told.err  # requests, then seconds
+        assert "requests, chain 0.0" in told.err
+        assert "eth_getProof" in log.read_text()
+        for part in ("connecting", "chain", "logs", "proofs"):
+            assert any(f"127.0.0.1:{anvil.port}: {part}" in note for note in notes), part
+        assert run(["doctor", "--quorum", "3", "-q"]) == 3
+        assert "quorum 3 cannot be met" in capsys.readouterr().out
+        file.write_text(f"quorum = 2\n{endpoints}roles = ['logs']\n")
+        assert run(["doctor", "--format", "json", "-q"]) == 3
+        document = json.loads(capsys.readouterr().out)
+        assert [one["roles"] for one in document["endpoints"]] == [["archive", "logs", "calls"], ["logs"]]
+        assert (document["quorum"], document["usable"]) == (2, False)
+    assert run(["doctor", "--quorum", "0"]) == 2
+    assert run(["doctor", "--time-limit", "soon"]) == 2
+    assert not any(secret in "".join((told.out, told.err, log.read_text(), *notes)) for secret in SECRETS)
+
+
+def test_a_wrong_chain_is_told_once(anvil: Anvil, data: Path, capsys: Capture) -> None:
+    asked = ["doctor", "--rpc-url", anvil.url, "--chain", "base", "-q"]
+    assert run(asked) == 2
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("serves chain 31337") == 1
+    assert run([*asked, "-o", str(data / "doctor.txt")]) == 2
+    assert "serves chain 31337, not 8453" in capsys.readouterr().err
+
+
+def test_what_could_not_be_asked_is_still_as_it_was(anvil: Anvil, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanner.chain.traits.probe", partial(probe, options=QUICK))
+    store = LearnedStore(data / "endpoints")
+    with proxy(anvil.url, throttled("eth_call")) as url:
+        store.save(url, Learned(overrides=True, gas_cap=20_000_000, log_blocks=800))
+        assert run(["doctor", "--rpc-url", url, "-q"]) == 0
+        assert (store.load(url).overrides, store.load(url).gas_cap) == (True, 20_000_000)
 
 
 def test_the_command_can_be_interrupted(data: Path) -> None:

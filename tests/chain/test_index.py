@@ -99,6 +99,9 @@ def test_an_index_holds_every_borrower(market: DevMarket, tmp_path: Path, capfd:
     assert f" {len(found)} " in outcome.out
     assert status.out == outcome.out
     assert (status.code, status.err) == (0, "")
+    quorum = invoke(capfd, "index", *where(market, index), "--status", "--quorum", "2")
+    assert (quorum.code, quorum.out, quorum.err) == (0, status.out, "")
+    assert invoke(capfd, "index", *where(market, index), "--quorum", "2").code == 2
 
 
 @pytest.mark.parametrize("after", [4, 24])

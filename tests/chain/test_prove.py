@@ -27,6 +27,7 @@ from scanner.errors import ChainError, ConfigError, DecodeError, ProofMismatch, 
 from scanner.protocols.aave_v3 import state_proofs, storage
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail
 from scanner.protocols.aave_v3.protocol import AaveV3
+from scanner.protocols.aave_v3.records import OVERSIZE
 from scanner.protocols.interface import Market
 from scanner.results import ProofReport, ReserveProof
 from scanner.risk.rules import Positions
@@ -402,6 +403,48 @@ def test_records_added_in_the_lens_are_refused(small_of: Callable[[Kind], DevMar
 
     with liar(dev, change) as chain, pytest.raises(DecodeError, match="the lens gave a record"):
         read(chain, dev)
+
+
+def test_an_account_that_is_too_large_only_in_the_lens_is_caught(dev: DevMarket) -> None:
+    """It would be skipped, and nothing else of it compared."""
+
+    def change(request: Request, result: Any) -> Any:
+        if not is_lens(request):
+            return None
+        *found, gas = records(result)
+        word = next(word for word in found if word[SIDE] == COLLATERAL)
+        word[SIDE] |= OVERSIZE
+        word[VALUE] = bytes(16)
+        return written([*found, gas])
+
+    with liar(dev, change) as chain:
+        world = read(chain, dev)
+        (skipped,) = world.positions.skipped["position"]
+        for how in ("all", "sample"):
+            with pytest.raises(ProofMismatch, match=f"amounts of account {skipped}: read too large") as raised:
+                prove(chain, world, how)
+    assert chain.hosts[0] in str(raised.value)
+
+
+def test_an_account_that_is_too_large_is_proven_to_be(dev: DevMarket) -> None:
+    snapshot = dev.snapshot()
+    try:
+        with open_reader(dev.anvil.url) as chain:
+            world = read(chain, dev)
+        few = {reserve.id: reserve for reserve in world.detail.reserves if reserve.decimals <= 8}
+        legs = world.positions.state.filter((pl.col("side") == COLLATERAL) & pl.col("reserve_id").is_in(list(few)))
+        leg = legs.row(0, named=True)
+        account, token = world.positions.accounts["position"][leg["row"]], few[leg["reserve_id"]].atoken
+        slot = hex(mapping_slot(account, 52))
+        word = int(dev.anvil.rpc("eth_getStorageAt", token, slot, "latest"), 16)
+        dev.anvil.rpc("anvil_setStorageAt", token, f"{int(slot, 16):#066x}", f"{word | 2**120 - 1:#066x}")
+        dev.anvil.rpc("anvil_mine", "0x1")
+        with open_reader(dev.anvil.url) as chain:
+            world = read(chain, dev)
+            assert world.positions.skipped["position"].to_list() == [account]
+            assert prove(chain, world).accounts == BORROWERS - 1
+    finally:
+        dev.revert(snapshot)
 
 
 def test_balances_changed_for_everybody_are_a_mismatch_and_not_an_unknown_layout(dev: DevMarket) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from scanner.chain.lenses import LENS
 from scanner.cli.commands import DEMO
 from scanner.devchain import DevMarket
 from tests.chain.endpoints import Liar, Lie, endpoints, passing
 from tests.chain.peers import Outcome, invoke
 from tests.chain.proxy import Request
-from tests.chain.test_quorum import Once, one_balance, one_log_less
+from tests.chain.test_quorum import ACCOUNT_LENS, Once, one_balance, one_log_less
 
 pytestmark = pytest.mark.chain
 
@@ -104,6 +105,53 @@ def test_a_balance_that_the_state_root_denies_ends_the_scan(small: DevMarket, co
     assert outcome.code == 3
     assert liar.host in outcome.err
     assert not outcome.out
+
+
+def _half_a_word_more(request: Request, result: Any) -> Any:
+    """Put half a record before the others."""
+    return "0x" + 16 * "00" + result[2:] if _is_long_lens(request, result) else result
+
+
+def _another_side(request: Request, result: Any) -> Any:
+    """Give the last record a side that there is not."""
+    return result[: -2 * 64 + 12] + "55" + result[-2 * 64 + 14 :] if _is_long_lens(request, result) else result
+
+
+def _a_record_of_nobody(request: Request, result: Any) -> Any:
+    """Give the last record to an account that was not asked for."""
+    return result[: -2 * 64] + "ffffffff" + result[-2 * 64 + 8 :] if _is_long_lens(request, result) else result
+
+
+def _is_long_lens(request: Request, result: Any) -> bool:
+    called = request["method"] == "eth_call" and request["params"][0].get("to") == LENS
+    return called and request["params"][2][LENS]["code"] == "0x" + ACCOUNT_LENS and len(result) > 3 * 64
+
+
+_IMPOSSIBLE = [_half_a_word_more, _another_side, _a_record_of_nobody]
+
+
+@pytest.mark.parametrize("lie", _IMPOSSIBLE)
+def test_an_answer_of_an_impossible_shape_is_laid_to_its_endpoint(
+    small: DevMarket, command: _Command, lie: Lie
+) -> None:
+    with endpoints(small.anvil.url, Liar(small.anvil.url, lie), passing) as (liar, honest):
+        proven = command("scan", "--verify", "none", "--prove", "all", urls=[liar.url])
+        assert proven.code == 3
+        unproven = command("scan", "--verify", "none", urls=[liar.url])
+        assert unproven.code == 4
+        for outcome in (proven, unproven):
+            assert f"{liar.host}: " in outcome.err
+            assert outcome.err.count(liar.host) == 1
+            assert "another endpoint" in outcome.err
+            assert not outcome.out
+            assert not _secrets(command, outcome)
+        for options in (["--verify", "none"], ["--prove", "all"]):
+            pooled = command("scan", "--format", "json", *options, urls=[liar.url, honest.url])
+            assert pooled.code == 0
+            assert f"{liar.host} failed at reading calls, others were asked: " in pooled.err
+        agreed = command("scan", "--verify", "all", "--quorum", "2", urls=[liar.url, honest.url])
+        assert agreed.code == 3
+        assert liar.host in agreed.err
 
 
 def _one_owner_less(request: Request, result: Any) -> Any:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
+
+import polars as pl
 
 from scanner.chain.proofs import Comparison, ProvenState
 from scanner.errors import ProofMismatch
 from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT, AaveDetail, AaveReserve
+from scanner.protocols.aave_v3.positions import too_large
+from scanner.protocols.aave_v3.records import RECORDS
 from scanner.protocols.aave_v3.storage import PoolStorage, TokenStorage, balance
+from scanner.protocols.interface import Market
 from scanner.risk.rules import Positions
 
-__all__ = ["compare_accounts"]
+__all__ = ["compare_accounts", "compare_skipped"]
 
 _Legs = dict[tuple[int, int], tuple[int, int, int]]
 """By reserve id and side: what was read of scaled amount, rate and time of update."""
@@ -24,6 +29,11 @@ _PARTS: Final[Mapping[str, Callable[[int], int]]] = {
     "time of stable debt": lambda word: word % 2**40,
 }
 """What of a word is compared."""
+_AMOUNT: Final = {
+    COLLATERAL: _PARTS["scaled collateral"],
+    DEBT: _PARTS["scaled debt"],
+    STABLE_DEBT: _PARTS["stable debt"],
+}
 
 
 class _Leg(NamedTuple):
@@ -70,6 +80,36 @@ def compare_accounts(
         compared.same("e-mode", account, mode, words[mode_at])
     compared.settle()
     _balances(state, compared, detail, tokens, dict(zip(accounts, legs, strict=True)))
+
+
+def compare_skipped(
+    state: ProvenState,
+    compared: Comparison,
+    market: Market,
+    detail: AaveDetail,
+    pool: PoolStorage,
+    tokens: Mapping[str, TokenStorage],
+    accounts: Sequence[str],
+) -> None:
+    """Prove of accounts that were skipped as too large that they are. Raises as ``compare_accounts`` does."""
+    flags_at = [pool.user(account)[0] for account in accounts]
+    flags = state.words({detail.pool: flags_at})[detail.pool]
+    legs: list[tuple[int, int, int, str, int]] = []
+    wanted: dict[str, list[int]] = {}
+    for row, account in enumerate(accounts):
+        for reserve in detail.reserves:
+            own = flags[flags_at[row]] >> 2 * reserve.id
+            kinds = ((2, COLLATERAL, reserve.atoken), (1, DEBT, reserve.vtoken), (1, STABLE_DEBT, reserve.stoken))
+            for side, token in ((side, token) for flag, side, token in kinds if own & flag and token):
+                legs.append((row, reserve.id, side, token, tokens[token].user(account)))
+                wanted.setdefault(token, []).append(legs[-1][-1])
+    words = state.words(wanted)
+    proven = [(row, 0, number, side, 0, _AMOUNT[side](words[token][slot])) for row, number, side, token, slot in legs]
+    records = pl.DataFrame(proven, RECORDS, orient="row")
+    large = set(too_large(market, detail, records))
+    for row, account in enumerate(accounts):
+        compared.same("amounts", f"account {account}", "too large", "too large" if row in large else "smaller ones")
+    compared.settle()
 
 
 def _balances(

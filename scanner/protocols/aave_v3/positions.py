@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from scanner.chain.interface import Lens, Reader
-from scanner.errors import DecodeError, OverridesRefused, ProtocolError
+from scanner.errors import DataError, OverridesRefused, ProtocolError
 from scanner.frames import SKIPPED
 from scanner.protocols.aave_v3.amounts import STATE
 from scanner.protocols.aave_v3.decode import ZERO_ADDRESS
@@ -21,7 +21,7 @@ from scanner.protocols.interface import Market
 from scanner.risk.rules import Positions
 from scanner.units import RAY
 
-__all__ = ["lens_of", "read_positions"]
+__all__ = ["lens_of", "read_positions", "too_large"]
 
 _IDS: Final = 128
 _NAMES: Final = pl.Series([str(number) for number in range(256)])  # of reserve ids
@@ -59,22 +59,27 @@ def read_positions(
             progress(done)
     if done != len(items):
         raise ProtocolError(f"the lens answered for {done} of {len(items)} accounts")
-    records_frame = parse_records(sorted(parts, key=lambda part: part[0]))
-    if not records_frame["row"].is_sorted():
-        records_frame = records_frame.sort("row", maintain_order=True)
+    return _positions(market, detail, names, _checked(detail, sorted(parts, key=lambda part: part[0])))
+
+
+def _checked(detail: AaveDetail, parts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
+    """Give records by row; raises DecodeError for those that no account can have."""
+    records = parse_records(parts)
+    if not records["row"].is_sorted():
+        records = records.sort("row", maintain_order=True)
     stable = [reserve.id for reserve in detail.reserves if reserve.stoken]
-    check_records(records_frame, [reserve.id for reserve in detail.reserves], stable)
-    return _positions(market, detail, names, records_frame)
+    check_records(records, [reserve.id for reserve in detail.reserves], stable)
+    return records
 
 
 def _addresses(names: pl.Series) -> list[bytes]:
-    """Give the 20 bytes of each lower-case address; raises DecodeError."""
+    """Give the 20 bytes of each lower-case address; raises DataError."""
     if not (names.str.starts_with("0x") & (names.str.len_bytes() == _ADDRESS_DIGITS + 2)).all():
-        raise DecodeError("an account is no address: 0x and 40 hex digits are wanted")
+        raise DataError("an account is no address: 0x and 40 hex digits are wanted")
     try:
         joined = bytes.fromhex(names.str.slice(2).str.join("").item())
     except ValueError as error:
-        raise DecodeError(f"an account is no address: {error}") from error
+        raise DataError(f"an account is no address: {error}") from error
     return [joined[at : at + 20] for at in range(0, len(joined), 20)]
 
 
@@ -89,7 +94,11 @@ def lens_of(detail: AaveDetail) -> Lens:
         if stable:
             tokens.append((reserve and reserve.stoken) or ZERO_ADDRESS)
     header = bytes.fromhex(detail.pool[2:]) + bytes([stable, count])
-    return Lens("aave-v3", _lens_code(), header + b"".join(bytes.fromhex(token[2:]) for token in tokens))
+
+    def check(records: bytes) -> None:
+        _checked(detail, [(0, records)])
+
+    return Lens("aave-v3", _lens_code(), header + b"".join(bytes.fromhex(token[2:]) for token in tokens), check=check)
 
 
 @cache
@@ -118,7 +127,7 @@ def _positions(market: Market, detail: AaveDetail, names: pl.Series, records: pl
     emodes = pl.zeros(len(names), dtype=pl.Int64, eager=True).scatter(records["row"], records["emode"])
     rows = pl.int_range(len(names), dtype=pl.UInt32, eager=True)
     accounts = pl.DataFrame({"row": rows, "position": names, "owner": names, "emode_category": emodes})
-    large = _too_large(market, detail, records)
+    large = too_large(market, detail, records)
     nothing = pl.DataFrame(schema=dict(SKIPPED))
     if not large.len():
         return Positions(accounts, _state(records), nothing)
@@ -138,7 +147,7 @@ def _positions(market: Market, detail: AaveDetail, names: pl.Series, records: pl
     return Positions(kept.accounts, kept.state, skipped)
 
 
-def _too_large(market: Market, detail: AaveDetail, records: pl.DataFrame) -> pl.Series:
+def too_large(market: Market, detail: AaveDetail, records: pl.DataFrame) -> pl.Series:
     """Give the rows of accounts with a leg that the frames cannot hold.
 
     Float64 decides: within 1e-15 of the limit either side is right, since the limits leave room above.

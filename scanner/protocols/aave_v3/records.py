@@ -13,6 +13,7 @@ from scanner.protocols.aave_v3.detail import COLLATERAL, DEBT, STABLE_DEBT
 __all__ = [
     "NO_FLAGS",
     "OVERSIZE",
+    "RECORDS",
     "RECORD_BYTES",
     "STABLE_RATE",
     "check_records",
@@ -28,6 +29,18 @@ NO_FLAGS: Final = 4
 OVERSIZE: Final = 0x80
 """Bit of the side that says that the value needs more than 128 bits."""
 
+RECORDS: Final = pl.Schema(
+    {
+        "row": pl.UInt32,
+        "emode": pl.Int64,
+        "reserve_id": pl.Int64,
+        "side": pl.Int64,
+        "extra": pl.Int64,
+        "value": pl.UInt128,
+    }
+)
+"""Records as columns."""
+
 _VALUE_BITS: Final = 128
 _SIDES: Final = (COLLATERAL, DEBT, STABLE_DEBT, STABLE_RATE, NO_FLAGS)
 _OVERSIZE_SIDES: Final = tuple(OVERSIZE | side for side in (COLLATERAL, DEBT, STABLE_DEBT))
@@ -41,7 +54,7 @@ def parse_records(parts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
     """
     counts = [len(records) // RECORD_BYTES for _, records in parts]
     if not any(counts):
-        return pl.DataFrame(schema=_SCHEMA)
+        return pl.DataFrame(schema=RECORDS)
     whole = pl.Series([b"".join(records for _, records in parts)], dtype=pl.Binary)
     halves = whole.bin.reinterpret(dtype=pl.Array(pl.UInt128, 2 * sum(counts)), endianness="big").explode()
     first = pl.DataFrame(
@@ -61,7 +74,7 @@ def parse_records(parts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
         (field // 2**8 % 2**8).alias("side"),
         "extra",
         "value",
-    ).match_to_schema(_SCHEMA)
+    ).match_to_schema(RECORDS)
 
 
 def check_records(records: pl.DataFrame, reserves: Collection[int], stable: Collection[int]) -> None:
@@ -85,7 +98,7 @@ def check_records(records: pl.DataFrame, reserves: Collection[int], stable: Coll
     )
     for name, is_wrong in seen.row(0, named=True).items():
         if is_wrong:
-            raise DecodeError(f"the lens gave a record {name}: use another endpoint")
+            raise DecodeError(f"the lens gave a record {name}")
 
 
 def encode_record(index: int, emode: int, reserve_id: int, side: int, extra: int, value: int) -> bytes:
@@ -94,15 +107,3 @@ def encode_record(index: int, emode: int, reserve_id: int, side: int, extra: int
         side, value = side | OVERSIZE, 0
     head = index << 224 | emode << 216 | reserve_id << 208 | side << 200
     return (head | extra << _VALUE_BITS | value).to_bytes(RECORD_BYTES, "big")
-
-
-_SCHEMA: Final = pl.Schema(
-    {
-        "row": pl.UInt32,
-        "emode": pl.Int64,
-        "reserve_id": pl.Int64,
-        "side": pl.Int64,
-        "extra": pl.Int64,
-        "value": pl.UInt128,
-    }
-)

@@ -16,7 +16,7 @@ import polars as pl
 
 from scanner.chain.proofs import Comparison, ProvenState, mapping_slot
 from scanner.chain.provable import Provable
-from scanner.protocols.aave_v3.account_proofs import compare_accounts
+from scanner.protocols.aave_v3.account_proofs import compare_accounts, compare_skipped
 from scanner.protocols.aave_v3.decode import configuration
 from scanner.protocols.aave_v3.detail import AaveDetail, AaveReserve, EMode
 from scanner.protocols.aave_v3.interest import compounded_interest, linear_interest, stable_balance
@@ -84,6 +84,7 @@ def prove_state(
     _market(state, compared, market, detail, pool)
     tokens = _tokens(state, detail)
     _totals(state, compared, detail, tokens, totals)
+    compare_skipped(state, compared, market, detail, pool, tokens, positions.skipped["position"].to_list())
     count = positions.accounts.height
     if how == "sample" and count > SAMPLE:
         rows = sorted(SystemRandom().sample(range(count), SAMPLE))

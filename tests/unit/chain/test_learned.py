@@ -21,7 +21,7 @@ URL = "https://user:pa55word@node.example/v3/s3cretkey?token=s3crettoken"
 DAY = 86_400.0
 FULL = Learned(
     gas_cap=50_000_000, by_hash=True, overrides=True, deployless=False, batch=0, log_blocks=1_000, log_addresses=50,
-    request_bytes=500_000, lens_gas={"accounts 0011aabb": 21_000.5},
+    log_results=10_000, request_bytes=500_000, lens_gas={"accounts 0011aabb": 21_000.5},
 )  # fmt: skip
 
 

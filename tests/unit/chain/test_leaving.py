@@ -34,17 +34,24 @@ def test_a_block_is_checked_once_whether_beside_or_at_the_end() -> None:
         assert (reader.checks[0] == threading.get_ident()) is (ends == 0)
 
 
+def _leave(reader: _Reader, *, ends: bool, error: Exception | None = None) -> None:
+    with reader:
+        if ends:
+            reader.end()
+        if error is not None:
+            raise error
+
+
 @pytest.mark.parametrize("ends", [False, True])
 def test_a_block_that_is_gone_is_an_error_where_the_reader_is_left(ends: bool) -> None:
     reader = _Reader(undone=True)
-    with pytest.raises(BlockUndone), reader:
-        if ends:
-            reader.end()
+    with pytest.raises(BlockUndone):
+        _leave(reader, ends=ends)
     assert reader.closed == 1
 
 
 def test_another_error_is_not_hidden() -> None:
-    with pytest.raises(KeyError), _Reader(undone=True) as reader:
-        reader.end()
-        raise KeyError
+    reader = _Reader(undone=True)
+    with pytest.raises(KeyError):
+        _leave(reader, ends=True, error=KeyError())
     assert reader.closed == 1

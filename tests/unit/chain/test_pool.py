@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scanner.chain.failures import Kind
@@ -13,6 +15,7 @@ from scanner.errors import (
     ChainError,
     ConfigError,
     DecodeError,
+    NoProofs,
     OverridesRefused,
     RpcError,
 )
@@ -177,6 +180,50 @@ def test_proofs_go_on_with_the_slots_that_have_none() -> None:
     ]
     assert found == [("0x1", 1), ("0x1", 2), ("0x2", 3)]
     assert second.asked == [("0x2", 3)]
+
+
+def test_who_gives_no_proofs_is_asked_first_for_calls() -> None:
+    first, second = FakeReader("a", fails=NoProofs("a: no such method", "use another one")), FakeReader("b")
+    pool = PoolReader(members(first, second))
+    for _ in range(2):
+        assert len(list(pool.proofs({"0x1": [1]}))) == 1
+        assert pool.header().host == "b"
+    assert pool.notes == ("a failed at reading proofs, others were asked: no such method",)
+    first.fails = None
+    pool.call(CALLS)
+    assert len(first.asked) == 1
+    with pytest.raises(NoProofs, match="use another one"):
+        list(PoolReader(members(FakeReader("a", fails=NoProofs("no", "use another one")))).proofs({"0x1": [1]}))
+
+
+def test_a_note_of_who_failed_has_no_advice() -> None:
+    for error in (failure(Kind.UNREACHABLE, "a"), _of(failure(Kind.STATE_MISSING, "a"))):
+        assert "; " in str(error)
+        pool = PoolReader(members(FakeReader("a", fails=error), FakeReader("b")))
+        pool.call(CALLS)
+        (note,) = pool.notes
+        assert note.startswith("a failed at reading calls, others were asked: ")
+        assert "; " not in note
+
+
+def _of(cause: ChainError) -> ChainError:
+    error = BlockUnavailable(f"the state of block 100 is not there: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def test_records_that_no_item_can_have_are_read_from_the_next() -> None:
+    def check(records: bytes) -> None:
+        if any(records[31::32]):
+            raise DecodeError("a lie")
+
+    first, second = FakeReader("a", wrong=frozenset([ITEMS[5]])), FakeReader("b")
+    pool = PoolReader(members(first, second))
+    chunks = list(pool.lens(replace(LENS, check=check), ITEMS))
+    assert sum(chunk.count for chunk in chunks) == len(ITEMS)
+    assert not any(any(chunk.records[31::32]) for chunk in chunks)
+    assert second.asked[0] == ITEMS[4:6]
+    assert pool.notes == ("a failed at reading calls, others were asked: a lie",)
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
