@@ -15,7 +15,7 @@ from scanner.chain.lenses import LENS
 from scanner.chain.reader import open_reader
 from scanner.devchain import DevMarket
 from scanner.devchain.toolchain import Toolchain
-from scanner.errors import DecodeError, OverridesRefused, RpcError, UnknownMarketError, UnknownRevisionError
+from scanner.errors import DataError, OverridesRefused, RpcError, UnknownMarketError, UnknownRevisionError
 from scanner.protocols.aave_v3.decode import ORACLE, POOL
 from scanner.protocols.aave_v3.detail import AaveDetail
 from scanner.protocols.aave_v3.interest import debt_index_at, income_at
@@ -322,7 +322,7 @@ def test_a_failing_token_is_an_error_and_not_a_zero(market: DevMarket, reader: R
 
 @pytest.mark.parametrize("name", ["0x12", "0x" + "zz" * 20, "12" * 21, "0x0x" + "12" * 19])
 def test_what_is_no_address_is_refused(market36: DevMarket, name: str) -> None:
-    with open_reader(market36.anvil.url) as chain, pytest.raises(DecodeError, match="no address"):
+    with open_reader(market36.anvil.url) as chain, pytest.raises(DataError, match="no address"):
         AAVE.read_positions(chain, AAVE.read_market(chain, market36.root, "dev"), [STRANGER, name])
 
 

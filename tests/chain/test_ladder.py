@@ -253,7 +253,7 @@ def test_a_way_that_worked_and_is_refused_later_gives_way_to_the_next(anvil: Anv
         return None
 
     items = [item(n) for n in range(300)]
-    with reading(anvil.url, tires, Options(lens_start=10, lens_gas=1_000_000, concurrency=2, hedge=False)) as (
+    with reading(anvil.url, tires, Options(lens_start=10, lens_gas=1_000_000, concurrency=1, hedge=False)) as (
         reader,
         _,
     ):

@@ -45,8 +45,7 @@ class Undo:
 
 
 def options(market: DevMarket, path: Path) -> scanner.ScanOptions:
-    # Nothing is verified, so that nothing is asked of the undone block, which would be taken for lag at first.
-    return options_of(market, path / "index.sqlite", extent="factor")
+    return options_of(market, path / "index.sqlite", extent="factor", verify="sample")
 
 
 @pytest.mark.parametrize(("blocks", "times"), [(1, 1), (4, 3), (20, 1)])

@@ -168,8 +168,9 @@ def _commands(market: DevMarket, url: str, folder: Path) -> Iterator[list[str]]:
     for form in ("table", "json", "csv", "parquet", "svg", "png"):
         yield ["scan", *at, *log, "-v", "--format", form, "-o", str(folder / f"scan.{form}")]
     yield ["scan", *at, *log, "-v", "--verify", "all", "--prove", "sample", "--record", str(folder / "scan.rec")]
-    other = ["--rpc-url", url.replace("127.0.0.1", "localhost")]
-    yield ["scan", *at, *other, *log, "-v", "--quorum", "2", "-o", str(folder / "quorum")]
+    with proxy(market.anvil.url, lambda _: None) as honest:
+        other = ["--rpc-url", plant(honest)]
+        yield ["scan", *at, *other, *log, "-v", "--quorum", "2", "-o", str(folder / "quorum")]
     for form in ("table", "json", "ndjson", "csv", "parquet"):
         yield ["accounts", *at, *log, "-v", "--format", form, "-o", str(folder / f"accounts.{form}")]
     for form in ("table", "json"):
