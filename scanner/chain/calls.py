@@ -195,7 +195,7 @@ class _ByMulticall3(_Singly):
         if not is_gas_proof(proof):
             raise RpcFailure(f"{self._pinned.endpoint.host}: Multicall3 ran short of gas", Kind.OUT_OF_GAS)
         if isinstance(time_, bytes) and len(time_) == _WORD:  # a copy of it may not have the function
-            self._pinned.check_time(int.from_bytes(time_, "big"))
+            await self._pinned.check_time(int.from_bytes(time_, "big"))
         return outcomes
 
     def failed(self, job: _Job, failure: RpcFailure) -> None:

@@ -60,7 +60,7 @@ class Ladder:
         answer = await self._run(program, data, shrinkable=shrinkable)
         if len(answer) < _WORD:
             raise DecodeError(f"{self._pinned.endpoint.host}: an answer of {len(answer)} bytes to code of ours")
-        self._pinned.check_time(int.from_bytes(answer[-_WORD : -_WORD // 2], "big"))
+        await self._pinned.check_time(int.from_bytes(answer[-_WORD : -_WORD // 2], "big"))
         return answer
 
     async def _run(self, program: Program, data: bytes, *, shrinkable: bool) -> bytes:

@@ -80,7 +80,7 @@ class PinnedCalls:
         except ValueError as error:
             raise self.endpoint.malformed("eth_call", result) from error
 
-    def check_time(self, seen: int) -> None:
+    async def check_time(self, seen: int) -> None:
         """Compare the time that a contract saw with the block's. Raises RpcFailure for the state of another block."""
         if seen != self.block.timestamp:
             raise RpcFailure(

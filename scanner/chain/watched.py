@@ -47,6 +47,12 @@ class WatchedCalls(PinnedCalls):
         ask = super().code
         return await self._watch(lambda: ask(address))
 
+    async def check_time(self, seen: int) -> None:
+        """Do as ``PinnedCalls`` does. Raises BlockUndone where that is why: a node may answer for what came instead."""
+        if seen != self.block.timestamp:
+            await self._confirm()
+        await super().check_time(seen)
+
     async def _watch(self, ask: Callable[[], Awaitable[T]]) -> T:
         deadline = None
         while True:

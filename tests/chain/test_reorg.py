@@ -7,10 +7,14 @@ from pathlib import Path
 import pytest
 
 import scanner
+from scanner.chain.interface import Call
+from scanner.chain.reader import open_reader
 from scanner.devchain import DevMarket
 from scanner.errors import BlockUndone
 from tests.chain.conftest import Rollback
 from tests.chain.peers import options_of
+from tests.chain.proxy import proxy
+from tests.chain.test_opening import no_hashes
 
 pytestmark = pytest.mark.chain
 
@@ -76,3 +80,21 @@ def test_a_block_asked_for_by_number_or_too_often_undone_is_an_error(
     with pytest.raises(BlockUndone, match="reorganised"):
         scanner.scan(options(market, tmp_path), listener=restless)
     assert restless.restarts == 3
+
+
+def test_an_answer_of_the_block_that_came_instead_is_no_lie(small: DevMarket, rollback: Rollback) -> None:
+    market = rollback(small)
+    before = market.snapshot()
+    market.advance(3)
+    calls = [Call(market.root, b"\xfe\x4c\x6e\x1e"), Call(market.root, b"\x02\x6b\x1d\x5f")]  # any two that it answers
+    with proxy(market.anvil.url, no_hashes) as url:
+        reader = open_reader(url)
+        try:
+            assert not reader.by_hash
+            assert len(reader.call(calls)) == 2
+            market.revert(before)
+            market.advance(5)
+            with pytest.raises(BlockUndone, match="reorganised away"):
+                reader.call(calls)
+        finally:
+            reader.close()
