@@ -4,6 +4,7 @@
     ├── ConfigError            wrong usage or configuration              exit 2
     │   ├── UnknownProtocolError
     │   ├── UnknownMarketError     not a market root on this chain
+    │   ├── PayloadFailed          a transaction to be tried on a fork reverts there
     │   └── WrongChainError        the endpoint serves another chain
     ├── ChainError             the node or the chain failed              exit 3
     │   ├── RpcError               the endpoint answered with an error, or not at all
@@ -43,6 +44,7 @@ __all__ = [
     "IndexFileError",
     "NoProofs",
     "OverridesRefused",
+    "PayloadFailed",
     "ProofMismatch",
     "ProtocolError",
     "QuorumLost",
@@ -86,6 +88,13 @@ class UnknownProtocolError(ConfigError):
 
 class UnknownMarketError(ConfigError):
     """The address or name is not a market root on this chain."""
+
+
+class PayloadFailed(ConfigError):
+    """A transaction of the payload cannot be executed on the fork: nothing can be said of what comes after it.
+
+    Wrong usage, since it fails the same way each time, whatever node is asked.
+    """
 
 
 class WrongChainError(ConfigError):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
 from scanner.beside import beside
-from scanner.chain.interface import Reader
+from scanner.chain.interface import LogQuery, Reader
 from scanner.config import data_dir
 from scanner.discovery import Candidates, discover
 from scanner.errors import ScannerError
 from scanner.options import ScanOptions
-from scanner.protocols.interface import Market, MarketRead
+from scanner.protocols.interface import LogDiscovery, Market, MarketRead
 from scanner.results import ReserveProof
 from scanner.risk.pricing import OracleGraph
 from scanner.risk.rules import Positions
@@ -139,13 +140,26 @@ def _candidates(
         found = discover(chain, wanted, index, read_logs=options.discover, progress=heard)
         if again:
             index.settle()
+    if source.forked_at is None:
         return found
+    return _on_fork(chain, wanted, found, source.forked_at, source.known.get(target.root, found.active))
+
+
+def _on_fork(
+    chain: Reader, wanted: LogDiscovery, found: Candidates, forked_at: int, known: Sequence[str]
+) -> Candidates:
+    """Take whom the scan before the fork read, and who borrows on it: an index may reach beyond the fork's blocks."""
+    query = LogQuery(wanted.addresses, wanted.topics, forked_at + 1, chain.block.number)
+    news = {item.owner for _, logs in chain.logs(query) for item in wanted.decode(logs)}
+    active = [*known, *sorted(news.difference(known))]
+    return replace(found, active=active, idle=sorted({*found.active, *found.idle}.difference(active)))
 
 
 def remember_idle(source: Source, target: Target, read: MarketRead, options: ScanOptions, health: pl.DataFrame) -> None:
     """After a complete scan, note who has no debt, so that the next one need not read them."""
     if (
         source.replayed
+        or source.forked_at is not None
         or options.only
         or read.positions.skipped.height
         or not all(total.complete for total in read.totals)

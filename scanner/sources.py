@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scanner.chain.pool import PoolReader
     from scanner.chain.reader import RpcReader
     from scanner.chain.translog import TransportLog
+    from scanner.chain.world import World
 
 __all__ = ["ENDPOINTS", "SHARE", "Session", "Source", "begin", "configured", "open_source"]
 
@@ -40,7 +41,8 @@ class Source:
 
     ``direct`` is what is behind the reader, which may record and ask ahead; ``pool`` the same where several endpoints
     are read. What is asked of this block only is asked within ``aside``. ``end`` is called when nothing is left to
-    read: whether the block is still there is then found out beside what follows.
+    read: whether the block is still there is then found out beside what follows. ``forked_at``: the block that a fork
+    begins after, where the reader stands on one; ``known``: by market root, whom a scan of that block read.
     """
 
     reader: Reader
@@ -50,6 +52,8 @@ class Source:
     replayed: bool = False
     notes: dict[str, Any] = field(default_factory=dict)
     pool: PoolReader | None = None
+    forked_at: int | None = None
+    known: dict[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -129,12 +133,15 @@ def open_source(
     session: Session | None = None,
     limits: Options | None = None,
     about: Sequence[str] = (),
+    world: World | None = None,
+    fork: Callable[[Reader], Reader] | None = None,
 ) -> Iterator[Source]:
     """Open endpoints at a block, or a recording, which has its own block.
 
     A recording is written only when the block ends without an error. ``quorum``, ``share``: how many endpoints have to
     agree, and on how much of what lenses answer. ``about`` names what is going to be read: what the last scan of the
-    same asked is then asked at once. Raises ConfigError, WrongChainError, ChainError or RecordingError;
+    same asked is then asked at once. ``world`` is what calls assume instead of the block's state; ``fork`` gives the
+    reader of a fork around that of the endpoints. Raises ConfigError, WrongChainError, ChainError or RecordingError;
     EndpointQuarantined when it should be tried again, with that host in ``session.quarantined``.
     """
     expected = expected_chain(chain)
@@ -157,7 +164,7 @@ def open_source(
     session = session or Session()
     hints_file = session.hints_file((*about, *(spec.url for spec in specs)) if about else ())
     hints = None if hints_file is None else load_kept(hints_file, Hints)
-    opener = _opener(session, limits, () if hints is None else hints.blocks)
+    opener = _opener(session, limits, () if hints is None else hints.blocks, world)
     opened: RpcReader | PoolReader
     pool: PoolReader | None = None
     if len(specs) == 1 and quorum == 1 and specs[0].roles == frozenset(ROLES):
@@ -173,14 +180,15 @@ def open_source(
             quarantined=session.quarantined,
         )
     with opened:
-        ahead = AheadReader(opened, hints)
+        ahead = AheadReader(opened if fork is None else fork(opened), hints)
         recorder = None if target is None else RecordingReader(ahead)
 
         def end() -> None:
             ahead.end()
             opened.end()
 
-        source = Source(recorder or ahead, opened, ahead.aside, end, pool=pool)
+        forked_at = None if fork is None else opened.block.number
+        source = Source(recorder or ahead, opened, ahead.aside, end, pool=pool, forked_at=forked_at)
         yield source
         if recorder is not None and target is not None:
             recorder.recording.notes = source.notes
@@ -190,7 +198,9 @@ def open_source(
             save_kept(hints_file, noted)
 
 
-def _opener(session: Session, limits: Options | None, also: Sequence[int]) -> Callable[..., RpcReader]:
+def _opener(
+    session: Session, limits: Options | None, also: Sequence[int], world: World | None
+) -> Callable[..., RpcReader]:
     """Give the function that opens an endpoint as a part of a session."""
     from scanner.chain.reader import open_reader
 
@@ -205,6 +215,7 @@ def _opener(session: Session, limits: Options | None, also: Sequence[int]) -> Ca
             deadline=session.deadline,
             log=session.log,
             told=session.told,
+            world=world,
             **expected,
         )
 

@@ -64,6 +64,8 @@ class Caller:
         """Answer calls in order. Raises RpcFailure, or OverridesRefused when ``overrides`` are not taken."""
         if overrides:
             return await self._sweep(_Injected(self._pinned, calls, overrides, self._options, self.ladder))
+        if self._pinned.world is not None:  # other ways do not show whether its changes are in place
+            return await self._sweep(_Injected(self._pinned, calls, {}, self._options, self.ladder))
         if len(calls) <= 1:
             return await self._sweep(_Singly(self._pinned, calls, None, self._options))
         try:

@@ -72,6 +72,7 @@ class Lens:
     block's time (16 bytes) and the gas used (16). Items without a record answered "nothing". ``overrides`` are in
     place beside ``code``. ``start`` is how many items the first request may have, where one of them costs much.
     ``check`` raises DecodeError for the records of a chunk where no items can have them: the next endpoint is asked.
+    ``timeless``: the records do not depend on the block's time or number.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Lens:
     overrides: Overrides = field(default_factory=dict)
     start: int | None = None
     check: Callable[[bytes], None] | None = field(default=None, compare=False, repr=False)
+    timeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class Ladder:
                 return await self._by_override(program, data, shrinkable)
             except OverridesRefused as refused:
                 refusal = refused
-        if program.overrides:
+        if program.overrides or self._pinned.world is not None:
             raise refusal
         self._refused.add("override")
         if "deployless" in self._refused:
@@ -96,7 +96,7 @@ class Ladder:
             self._learned.deployless = True
 
     def _is_created(self, program: Program) -> bool:
-        return "override" in self._refused and not program.overrides
+        return "override" in self._refused and not program.overrides and self._pinned.world is None
 
     async def _by_override(self, program: Program, data: bytes, shrinkable: bool) -> bytes:
         overrides = {**program.overrides, program.at: program.code}

@@ -59,6 +59,7 @@ class _LensWork:
         known = self._learned.request_bytes
         asked = pinned.gas
         injected = sum(map(len, lens.overrides.values())) + len(lens.code) + len(lens.header)
+        injected += 0 if pinned.world is None else pinned.world.size
         self._size = LensSize(
             total=len(items),
             item_bytes=lens.item_bytes,

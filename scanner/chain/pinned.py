@@ -10,6 +10,7 @@ from typing import Any
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import Kind, RpcFailure
 from scanner.chain.interface import Block, Overrides
+from scanner.chain.world import World
 
 __all__ = ["PinnedCalls"]
 
@@ -17,13 +18,15 @@ __all__ = ["PinnedCalls"]
 class PinnedCalls:
     """eth_call on an endpoint at a fixed block.
 
-    ``pin`` is the block parameter as the endpoint takes it: an EIP-1898 object or a hex number.
+    ``pin`` is the block parameter as the endpoint takes it: an EIP-1898 object or a hex number. ``world``: what every
+    call is told to assume instead of the block's state.
     """
 
-    def __init__(self, endpoint: Endpoint, pin: object, block: Block, gas: int) -> None:
+    def __init__(self, endpoint: Endpoint, pin: object, block: Block, gas: int, world: World | None = None) -> None:
         self.endpoint = endpoint
         self.pin = pin
         self.block = block
+        self.world = world
         self._gas: int | None = gas
         self.quickest = inf
         """Seconds of the quickest answer: what the way to the node takes, and its work beside it little."""
@@ -54,7 +57,9 @@ class PinnedCalls:
     async def _ask(self, message: dict[str, str], overrides: Overrides | None, shrinkable: bool | None) -> bytes:
         """Ask alone, or together with others where ``shrinkable`` is None."""
         rest: list[Any] = [self.pin]
-        if overrides:
+        if self.world is not None:
+            rest += self.world.parameters(overrides or {})
+        elif overrides:
             rest.append({address: {"code": "0x" + code.hex()} for address, code in overrides.items()})
         gas = self.gas
         asked = message if gas is None else {**message, "gas": hex(gas)}
@@ -82,9 +87,10 @@ class PinnedCalls:
 
     async def check_time(self, seen: int) -> None:
         """Compare the time that a contract saw with the block's. Raises RpcFailure for the state of another block."""
-        if seen != self.block.timestamp:
+        wanted = (self.world and self.world.timestamp) or self.block.timestamp
+        if seen != wanted:
             raise RpcFailure(
-                f"{self.endpoint.host}: eth_call: asked at block {self.block.number} (time {self.block.timestamp}), it "
+                f"{self.endpoint.host}: eth_call: asked at block {self.block.number} (time {wanted}), it "
                 f"answered from the state of another one (time {seen}): the node ignores which block is asked for, or "
                 "lags; use another endpoint",
                 Kind.OTHER,

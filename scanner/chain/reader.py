@@ -27,6 +27,7 @@ from scanner.chain.spec import EndpointSpec
 from scanner.chain.translog import TransportLog
 from scanner.chain.transport import LoopThread, loop_thread
 from scanner.chain.watched import WatchedCalls
+from scanner.chain.world import World, check_world
 from scanner.errors import BlockUnavailable, BlockUndone, ChainError
 
 __all__ = ["RpcReader", "open_reader"]
@@ -159,21 +160,23 @@ def open_reader(
     deadline: Deadline | None = None,
     log: TransportLog | None = None,
     told: Callable[[str], None] | None = None,
+    world: World | None = None,
 ) -> RpcReader:
     """Pin a reader to a block of the chain that an endpoint serves.
 
     block: a number, a negative offset from the head, a tag, a hash, or a block that another reader stands at, for
     which a lagging endpoint is given some time. learned: what is known of the endpoint, which is not probed again
     then, and where more is written. also: numbers of blocks whose hashes will be asked for. deadline, log, told: shared
-    with other readers of a scan; the last hears what is waited for. Raises ConfigError for a URL or block that cannot
-    be read, WrongChainError, BlockUnavailable for an unknown block or pruned state, RpcError.
+    with other readers of a scan; the last hears what is waited for. world: changes to the block's state that every call
+    and lens sees. Raises ConfigError for a URL or block that cannot be read, WrongChainError, BlockUnavailable for an
+    unknown block or pruned state, OverridesRefused where a world is not taken, RpcError.
     """
     chosen = options or Options()
     thread = loop_thread()
     spec = EndpointSpec(endpoint) if isinstance(endpoint, str) else endpoint
     opened = Endpoint(spec, chosen, learned, deadline, log, told)
     try:
-        return thread.run(_open(thread, opened, block, expected_chain_id, also, chosen, expected_genesis))
+        return thread.run(_open(thread, opened, block, expected_chain_id, also, chosen, expected_genesis, world))
     except BaseException:
         thread.run(opened.close())
         raise
@@ -187,6 +190,7 @@ async def _open(
     also: Sequence[int],
     options: Options,
     expected_genesis: str | None,
+    world: World | None,
 ) -> RpcReader:
     opening = await read_opening(endpoint, wanted, expected_chain_id, also, options, expected_genesis)
     if "calls" not in endpoint.spec.roles:  # it may have no state, and is not asked for any
@@ -196,7 +200,9 @@ async def _open(
         pin, seen = await find_pin(endpoint, opening.block, options, by_number=opening.by_number)
     except RpcFailure as failure:
         raise _unavailable(failure, opening.block) from failure
-    pinned = WatchedCalls(endpoint, pin, opening.block, options, seen=seen)
+    pinned = WatchedCalls(endpoint, pin, opening.block, options, seen=seen, world=world)
+    if world is not None:
+        await check_world(pinned, world)
     return RpcReader(thread, pinned, opening, options)
 
 

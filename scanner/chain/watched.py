@@ -13,6 +13,7 @@ from scanner.chain.lag import await_block
 from scanner.chain.options import Options
 from scanner.chain.pinned import PinnedCalls
 from scanner.chain.pinning import probe_pin
+from scanner.chain.world import World
 from scanner.errors import BlockUndone
 
 __all__ = ["WatchedCalls"]
@@ -30,8 +31,17 @@ class WatchedCalls(PinnedCalls):
     first refusal has the endpoint probed again.
     """
 
-    def __init__(self, endpoint: Endpoint, pin: object, block: Block, options: Options, *, seen: bool) -> None:
-        super().__init__(endpoint, pin, block, options.gas)
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        pin: object,
+        block: Block,
+        options: Options,
+        *,
+        seen: bool,
+        world: World | None = None,
+    ) -> None:
+        super().__init__(endpoint, pin, block, options.gas, world)
         self._limits = options
         self._seen = seen
         self._asking = asyncio.Lock()

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
@@ -88,7 +88,22 @@ class Anvil:
         command = [str(binary), *_FLAGS, f"--chain-id={chain_id}", f"--timestamp={timestamp}", *extra]
         if hardfork is not None:
             command.append(f"--hardfork={hardfork}")
+        self._launch(command, chain_id, port=port)
+        self.rpc("anvil_setBlockTimestampInterval", 1)
+
+    def _launch(
+        self,
+        command: Sequence[str],
+        chain_id: int,
+        *,
+        port: int | None = None,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        shown: Callable[[str], str] = str,
+    ) -> None:
+        """Start a command and wait until it answers. ``shown`` takes out of texts what nobody may see."""
         self.chain_id = chain_id
+        self._folder, self._environment, self._shown = folder, dict(environment or {}), shown
         self._lock = threading.Lock()
         self._connection: http.client.HTTPConnection | None = None
         self._ids = 0
@@ -99,7 +114,6 @@ class Anvil:
             if self._start([*command, f"--port={self.port}"], last=port is not None or attempt == 2):
                 break
         atexit.register(self.stop)
-        self.rpc("anvil_setBlockTimestampInterval", 1)
 
     def _start(self, command: Sequence[str], *, last: bool) -> bool:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
@@ -109,7 +123,8 @@ class Anvil:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
-                env=child_environment(),
+                env=child_environment(**self._environment),
+                cwd=self._folder,
                 start_new_session=True,  # Ctrl-C is for us; we stop the node
                 preexec_fn=_die_with_parent,
             )
@@ -122,7 +137,7 @@ class Anvil:
             if not answered:
                 self.stop()
         if last and not answered:
-            raise DevchainError(f"anvil did not start on port {self.port}: {self._complaint}")
+            raise DevchainError(f"anvil did not start on port {self.port}: {self._shown(self._complaint)}")
         return answered
 
     def _await_answer(self) -> bool:
@@ -171,7 +186,16 @@ class Anvil:
         except msgspec.DecodeError as error:
             raise RpcError(f"anvil answered something that is not JSON: {raw[:200]!r}") from error
         answers = {entry.get("id"): entry for entry in (decoded if isinstance(decoded, list) else [decoded])}
-        return [_result(answers.get(first + i), requests[i][0]) for i in range(len(requests))]
+        return [self._result(answers.get(first + i), requests[i][0]) for i in range(len(requests))]
+
+    def _result(self, entry: Mapping[str, Any] | None, method: str) -> Any:
+        if entry is None:
+            raise RpcError(f"anvil did not answer {method}")
+        if "error" in entry:
+            problem = entry["error"]
+            detail = f" ({problem['data']})" if isinstance(problem.get("data"), str) else ""
+            raise RpcError(self._shown(f"{method}: {problem.get('message')}{detail}"), code=problem.get("code"))
+        return entry.get("result")
 
     def _post(self, body: bytes) -> bytes:
         for fresh in (False, True):
@@ -213,13 +237,3 @@ class Anvil:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def _result(entry: Mapping[str, Any] | None, method: str) -> Any:
-    if entry is None:
-        raise RpcError(f"anvil did not answer {method}")
-    if "error" in entry:
-        problem = entry["error"]
-        detail = f" ({problem['data']})" if isinstance(problem.get("data"), str) else ""
-        raise RpcError(f"{method}: {problem.get('message')}{detail}", code=problem.get("code"))
-    return entry.get("result")

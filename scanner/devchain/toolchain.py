@@ -25,7 +25,18 @@ from scanner.config import child_environment
 from scanner.devchain.artifact import Artifact, from_compiler, from_file
 from scanner.errors import DevchainError
 
-__all__ = ["CONTRACTS", "PACKAGES", "Node", "Say", "Toolchain", "anvil_package", "find_node", "install", "silent"]
+__all__ = [
+    "CONTRACTS",
+    "PACKAGES",
+    "Node",
+    "Say",
+    "Toolchain",
+    "anvil_package",
+    "find_anvil",
+    "find_node",
+    "install",
+    "silent",
+]
 
 Say = Callable[[str], None]
 
@@ -186,6 +197,22 @@ def install(cache: Path, say: Say = silent) -> Toolchain:
             say("installing anvil and the contract packages from npm (once)")
             _install(packages, home, target)
     return Toolchain(target / "node_modules", home / "compiled", key, say)
+
+
+def find_anvil(cache: Path, say: Say = silent) -> Path:
+    """Give anvil: the one of the cache, else the one on PATH, else install the toolchain. Raises DevchainError."""
+    packages = {**PACKAGES, anvil_package(): ANVIL_VERSION}
+    if (cache / "devchain" / _digest(packages)).is_dir():
+        return install(cache, say).anvil
+    if found := shutil.which("anvil"):
+        return Path(found)
+    try:
+        return install(cache, say).anvil
+    except DevchainError as error:
+        raise DevchainError(
+            f"a fork needs anvil: install foundry (https://getfoundry.sh), so that anvil is on PATH, or let liqbands "
+            f"install it: {error}"
+        ) from error
 
 
 def _install(packages: Mapping[str, str], home: Path, target: Path) -> None:

@@ -98,7 +98,8 @@ def lens_of(detail: AaveDetail) -> Lens:
     def check(records: bytes) -> None:
         _checked(detail, [(0, records)])
 
-    return Lens("aave-v3", _lens_code(), header + b"".join(bytes.fromhex(token[2:]) for token in tokens), check=check)
+    header += b"".join(bytes.fromhex(token[2:]) for token in tokens)
+    return Lens("aave-v3", _lens_code(), header, check=check, timeless=True)
 
 
 @cache
