@@ -19,13 +19,15 @@ from benchmarks.log_discovery import measure_logs
 from benchmarks.memory import measure_memory
 from benchmarks.peers import Account, Peer, peers
 from benchmarks.report import Figures, MarketFigures, PeerFigures, misses, table
+from benchmarks.shocks import measure_shocks
 from benchmarks.startup import measure_startup
 from benchmarks.synthetic import measure
 from benchmarks.timing import Times, timed
 
 _SYNTHETIC = 200_000
 _PEER_RUNS = 3
-_PARTS = ("scan", "arithmetic", "latency", "logs", "memory", "startup")
+_SHOCKED = 100_000
+_PARTS = ("scan", "arithmetic", "shocks", "latency", "logs", "memory", "startup")
 
 
 def say(message: str) -> None:
@@ -68,7 +70,7 @@ def main() -> int:
 def _markets(sizes: Sequence[int], only: Sequence[str]) -> dict[int, set[str]]:
     """Say what is measured on a market of each size; one on which nothing is measured is not made."""
     first, last = sizes[0], sizes[-1]
-    where = {"scan": sizes, "arithmetic": [first], "latency": [first], "memory": [last]}
+    where = {"scan": sizes, "arithmetic": [first], "shocks": [first], "latency": [first], "memory": [last]}
     found = {size: {part for part in only if size in where.get(part, ())} for size in sizes}
     return {size: parts for size, parts in found.items() if parts}
 
@@ -83,6 +85,10 @@ def _measure(
         read = ours.read(market, index)
         factor = ours.scan(market, index, "points").selected_factor
         figures.arithmetic = measure(read, factor, chosen.synthetic, 5)
+    if "shocks" in parts:
+        say(f"computing 100 shocks of {_SHOCKED:,} accounts")
+        factor = ours.scan(market, index, "points").selected_factor
+        figures.shocks = measure_shocks(ours.read(market, index), factor, _SHOCKED, 5)
     if "memory" in parts:
         figures.memory = measure_memory(market, size, say)
     if "latency" in parts:  # last: it changes the node's gas limit

@@ -9,6 +9,7 @@ from typing import Final
 from benchmarks.latency import LatencyFigures
 from benchmarks.log_discovery import LogFigures
 from benchmarks.memory import MemoryFigures
+from benchmarks.shocks import ShockFigures
 from benchmarks.synthetic import Arithmetic
 from benchmarks.timing import Times
 
@@ -19,6 +20,8 @@ LEAST_RATIO_TO_PEER: Final = 15.0
 MOST_RATIO_TO_BARE: Final = 1.3
 MOST_CLOSED: Final = 0.3
 MOST_TRIGGERS: Final = 4.0
+MOST_CLOSED_SHOCKS: Final = 0.5
+MOST_EXACT_SHOCKS: Final = 6.0
 LEAST_RATIO_TO_PYTHON: Final = 10.0
 LEAST_RATIO_TO_VIEM: Final = 3.0
 MOST_RATIO_OF_LOGS: Final = 1.3
@@ -75,6 +78,7 @@ class Figures:
 
     markets: list[MarketFigures] = field(default_factory=list)
     arithmetic: Arithmetic | None = None
+    shocks: ShockFigures | None = None
     latency: LatencyFigures | None = None
     logs: LogFigures | None = None
     memory: MemoryFigures | None = None
@@ -86,6 +90,8 @@ def table(figures: Figures) -> str:
     lines = _markets(figures.markets)
     if figures.arithmetic is not None:
         lines += _arithmetic(figures.arithmetic)
+    if figures.shocks is not None:
+        lines += _shocks(figures.shocks)
     if figures.latency is not None:
         lines += _latency(figures.latency)
     if figures.logs is not None:
@@ -133,6 +139,19 @@ def _arithmetic(arithmetic: Arithmetic) -> list[str]:
         "|---|--:|---|",
         _row("exact health, closed-form points and bands", arithmetic.closed, arithmetic.accounts),
         _row(f"exact triggers ({arithmetic.solved:,} found)", arithmetic.triggers, arithmetic.accounts),
+        "",
+    ]
+
+
+def _shocks(shocks: ShockFigures) -> list[str]:
+    pairs = shocks.accounts * shocks.shocks
+    return [
+        f"### {shocks.shocks} shocks of one factor on {shocks.accounts:,} accounts, no node",
+        "",
+        "| | accounts × shocks a second | wall |",
+        "|---|--:|---|",
+        _row("closed form, with health and legs", shocks.closed, pairs),
+        _row(f"exact ({shocks.broken:,} accounts break at the largest)", shocks.exact, pairs),
         "",
     ]
 
@@ -211,6 +230,13 @@ def misses(figures: Figures) -> list[str]:
                 found.append(
                     f"{arithmetic.accounts:,} accounts: {what} in {times.median:.2f} s, the target is {most:g}"
                 )
+    if figures.shocks is not None:
+        for what, times, most in (
+            ("closed form", figures.shocks.closed, MOST_CLOSED_SHOCKS),
+            ("exact", figures.shocks.exact, MOST_EXACT_SHOCKS),
+        ):
+            if times.median > most:
+                found.append(f"{figures.shocks.shocks} shocks, {what}: {times.median:.2f} s, the target is {most:g}")
     if latency is not None:
         for python, least in ((True, LEAST_RATIO_TO_PYTHON), (False, LEAST_RATIO_TO_VIEM)):
             way = latency.fastest("positions", python=python)

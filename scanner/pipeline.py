@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from math import fsum
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields, replace
 from typing import Any, Final
 
-import polars as pl
-
 from scanner import __version__
-from scanner.assess import Prepared, assess, prepare, select_factor
-from scanner.combine import combine
+from scanner.assess import Prepared, prepare
 from scanner.config import data_dir
 from scanner.errors import (
     BlockUndone,
@@ -28,12 +24,13 @@ from scanner.errors import (
 from scanner.options import ScanOptions, parse_duration, parse_timestamp
 from scanner.protocols.interface import MarketRead
 from scanner.reading import Listener, Silence, read_market, remember_idle
-from scanner.results import ContractAnswer, MarketSummary, ProofReport, ScanResult, Snapshot
-from scanner.sources import SHARE, Source, begin, open_source
+from scanner.rescan import Checked, Scanned, assessed, rescanned, result_of
+from scanner.results import ContractAnswer, ProofReport, ScanResult, Snapshot
+from scanner.sources import SHARE, Session, Source, begin, open_source
 from scanner.targets import Target, recorded_targets, resolve_targets
 from scanner.verify import choose_rows
 
-__all__ = ["ScanOptions", "Scanned", "scan", "scan_read", "scan_source"]
+__all__ = ["ScanOptions", "Scanned", "assessed", "rescanned", "scan", "scan_read", "scan_source"]
 
 
 def _targets(source: Source, options: ScanOptions) -> list[Target]:
@@ -53,28 +50,6 @@ def _draw(source: Source, options: ScanOptions) -> str:
     if options.verify == "sample" and not source.replayed:
         source.notes.setdefault("draw", secrets.token_hex(16))
     return str(source.notes.get("draw", source.reader.block.hash))
-
-
-def _summary(
-    read: MarketRead, accounts: pl.DataFrame, verified: int, mismatches: Sequence[str], *, whole: bool
-) -> MarketSummary:
-    priced = accounts.select("collateral_usd", "debt_usd").filter(~accounts["status"].is_in(["unpriced", "no_debt"]))
-    known = read.market.frame["quote_usd"][0] is not None
-    return MarketSummary(
-        protocol=read.market.protocol,
-        market_id=read.market.market_id,
-        name=read.market.name,
-        revision=read.market.revision,
-        account_count=int((accounts["status"] != "no_debt").sum()),
-        collateral_usd=fsum(priced["collateral_usd"].to_list()) if known else None,
-        debt_usd=fsum(priced["debt_usd"].to_list()) if known else None,
-        base_unit=read.market.base_unit,
-        completeness=tuple(read.totals),
-        verified_accounts=verified,
-        mismatches=tuple(mismatches),
-        unread=read.positions.skipped.filter(read.positions.skipped["what"] == "position").height,
-        whole=whole,
-    )
 
 
 def _prove(
@@ -121,10 +96,6 @@ def _answers_of(source: Source, options: ScanOptions) -> Iterator[None]:
         raise ProofMismatch(f"{told}: no state root proves such an answer; use another endpoint") from error
 
 
-_Checked = tuple[int, Sequence[str], ProofReport | None]
-"""Accounts that were compared with the contract, those that differ, what was proven."""
-
-
 class _Clock:
     """Seconds by stage."""
 
@@ -139,14 +110,6 @@ class _Clock:
 
 
 _RESTARTS: Final = 3
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """A scan's result and what it was computed from, market by market, so that it can be computed again."""
-
-    result: ScanResult
-    reads: tuple[MarketRead, ...]
 
 
 def scan(options: ScanOptions | None = None, *, listener: Listener | None = None, **changes: Any) -> ScanResult:
@@ -164,10 +127,17 @@ def scan(options: ScanOptions | None = None, *, listener: Listener | None = None
     return scan_read(replace(options or ScanOptions(), **changes), listener=listener).result
 
 
-def scan_read(chosen: ScanOptions, *, listener: Listener | None = None) -> Scanned:
-    """Scan as ``scan`` does, and give what was read too. Raises what ``scan`` raises."""
+def scan_read(chosen: ScanOptions, *, listener: Listener | None = None, session: Session | None = None) -> Scanned:
+    """Scan as ``scan`` does, and give what was read too. Raises what ``scan`` raises.
+
+    session: of who scans block after block; its deadline and its log are taken then.
+    """
     clock = _Clock()
-    with begin(parse_duration(chosen.time_limit), chosen.transport_log, data_dir()) as session:
+    with (
+        begin(parse_duration(chosen.time_limit), chosen.transport_log, data_dir())
+        if session is None
+        else nullcontext(session)
+    ) as session:
         session.told = getattr(listener, "note", None)
         for left in reversed(range(_RESTARTS + 1)):
             try:
@@ -206,7 +176,7 @@ def scan_source(
     timestamp = parse_timestamp(options.for_timestamp, chain.block.timestamp)
     clock.lap("open")
     markets: list[Prepared] = []
-    checks: list[_Checked] = []
+    checks: list[Checked] = []
     answers: dict[str, ContractAnswer] = {}
     for target in targets:
         with _answers_of(source, options):
@@ -229,7 +199,7 @@ def scan_source(
         remember_idle(source, target, read, options, prepared.health)
         clock.lap("verify")
         markets.append(prepared)
-        checks.append((len(rows), mismatches, proven))
+        checks.append(Checked(len(rows), tuple(mismatches), proven))
     source.end()
     hear.stage("computing")
     if source.assurance is not None:
@@ -249,22 +219,7 @@ def scan_source(
         quorum=agreed.get("endpoints", 1),
         assurance=agreed.get("assurance"),
     )
-    result = _result(snapshot, markets, checks, options)
+    result = result_of(snapshot, markets, checks, options)
     clock.lap("compute")
     result = replace(result, contract_answers=answers, warnings=(*source.warnings, *result.warnings))
-    return Scanned(result, tuple(prepared.read for prepared in markets))
-
-
-def _result(
-    snapshot: Snapshot, markets: Sequence[Prepared], checks: Sequence[_Checked], options: ScanOptions
-) -> ScanResult:
-    """Compute a result of markets that were read."""
-    selected = select_factor(options.factor, markets)
-    parts = []
-    for prepared, (verified, mismatches, proven) in zip(markets, checks, strict=True):
-        assessment = assess(prepared, selected, options.extent)
-        accounts = assessment.frames["accounts"]
-        summary = _summary(prepared.read, accounts, verified, mismatches, whole=not options.only)
-        parts.append((assessment, replace(summary, proven=proven)))
-    complete = None if options.only else all(summary.complete for _, summary in parts)
-    return combine(replace(snapshot, complete=complete), parts, selected, options)
+    return Scanned(result, tuple(prepared.read for prepared in markets), tuple(source.warnings))

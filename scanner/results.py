@@ -29,6 +29,7 @@ class Snapshot:
     reading: str = "override"  # override | deployless | multicall3 | single
     quorum: int = 1  # endpoints that had to give the same answers
     assurance: str | None = None  # how probably a quorum finds a change
+    what_if: tuple[str, ...] = ()  # what was changed before computing, a line each; the block has none of it
 
 
 @dataclass(frozen=True, slots=True)

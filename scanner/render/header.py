@@ -13,7 +13,7 @@ from scanner.render.words import accounts, age, clean, count, money, percent, pr
 from scanner.results import FactorInfo, MarketSummary, ReserveProof, ScanResult
 from scanner.views import eip55, factor_info
 
-__all__ = ["Header", "completeness_words", "trust_chunks", "warning_lines"]
+__all__ = ["Header", "completeness_words", "trust_chunks", "warning_lines", "what_if_lines"]
 
 Chunk = tuple[str, Style]
 _WARNINGS = 8
@@ -41,6 +41,7 @@ class Header(Drawing):
             amber = ink.role("warn", bold=True)
             chunks = [(_later(self.result, seconds), amber), ("not at the block's time", amber)]
             yield from flow(chunks, width, indent=1)
+        yield from what_if_lines(self.result.snapshot.what_if, ink, width)
         if self.result.snapshot.complete is False and all(market.complete for market in self.result.markets):
             yield Line((" INCOMPLETE ", ink.badge("bad")), (" the scan could not read everything", ink.role("bad")))
 
@@ -135,6 +136,13 @@ def _missing(proof: ReserveProof) -> str:
     if proof.missing < 0:
         return f"{percent(_share(proof))} more {symbol} debt read than there is"
     return f"{percent(_share(proof))} of {symbol} debt missing"
+
+
+def what_if_lines(changes: Iterable[str], ink: Ink, width: int) -> Iterable[Line]:
+    """Give what was changed before computing: the numbers below are of no block."""
+    if said := [clean(text, 120) for text in changes]:
+        badge = (" what if ", ink.badge("warn"))
+        yield from wrap("; ".join(said), ink.role("warn", bold=True), width, head=badge)
 
 
 def warning_lines(warnings: Iterable[str], ink: Ink, width: int) -> Iterable[Line]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import polars as pl
 
-__all__ = ["Answers", "Changes", "HealthProbe", "Positions", "PricePath", "Rules"]
+__all__ = ["Answers", "Changes", "HealthProbe", "Positions", "PricePath", "Rules", "Terms"]
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,25 @@ class Answers:
 
 @dataclass(frozen=True)
 class Changes:
-    """A what-if on parameters: fractions in basis points, per reserve or e-mode category."""
+    """A what-if on parameters: fractions in basis points, per reserve or e-mode category.
+
+    A bonus is what the liquidator receives, as the contract keeps it: 10500 for 5 %.
+    """
 
     timestamp: int | None = None
     liquidation_threshold_bps: Mapping[str, int] = field(default_factory=dict)
     liquidation_bonus_bps: Mapping[str, int] = field(default_factory=dict)
     emode_threshold_bps: Mapping[int, int] = field(default_factory=dict)
+    emode_bonus_bps: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Parameters of a reserve or an e-mode category, in basis points; the bonus as ``Changes`` has it, 0: none."""
+
+    threshold_bps: int
+    bonus_bps: int
+    label: str = ""
 
 
 class PricePath(Protocol):
@@ -132,6 +145,13 @@ class HealthProbe(Protocol):
         """
         ...
 
+    def may_hold(self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame) -> pl.Series:
+        """Say, given samples at two values, whether an item may not be liquidatable somewhere between them.
+
+        False is a proof, given that no break lies between the two; True need not be.
+        """
+        ...
+
     def guesses(
         self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame, width: pl.Series
     ) -> tuple[pl.Series, pl.Series]:
@@ -180,4 +200,33 @@ class Rules(Protocol):
         """
         ...
 
-    def with_changes(self, changes: Changes) -> Rules: ...
+    def quotes(self, positions: Positions, answers: Answers) -> pl.DataFrame:
+        """Quote every debt × collateral pair of positions that are liquidatable at the answers, for execution.
+
+        Gives, in the order of ``seizures``, its columns but for best, and: debt_to_cover String (what to pass, the
+        largest that is taken; null: nothing is), over_maximum (clamped, reverts), most_repay_raw (no amount repays
+        more), debt_burned_raw, receive_raw, receive_value_raw, treasury_scaled_raw, treasury_raw, bonus_bps,
+        protocol_fee_bps, to and data (of the call).
+        """
+        ...
+
+    def with_changes(self, changes: Changes) -> Rules:
+        """Give the rules after a change; raises ConfigError for unknown names and what the protocol would refuse."""
+        ...
+
+    @property
+    def detail(self) -> object:
+        """Give the protocol's own account of the market, as these rules have it."""
+        ...
+
+    def reserve_terms(self) -> Mapping[str, Terms]:
+        """Give the parameters of each reserve."""
+        ...
+
+    def emode_terms(self) -> Mapping[int, Terms]:
+        """Give the parameters of each e-mode category; none where the protocol has none."""
+        ...
+
+    def described(self, reserves: pl.DataFrame) -> pl.DataFrame:
+        """Put what follows from parameters and time into a frame RESERVES: thresholds, bonuses, flags, indexes."""
+        ...

@@ -65,6 +65,7 @@ class Liquidations:
         self._revision = revision
         self._down = mul_div_down if revision >= 11 else mul_div_half_up
         most, half = self._close_factor(pairs)
+        self._most = most
         self.repay, self.seize, clamped = self._exchange(pairs, most)
         self.fee = self._fee(pairs, self.seize)
         branch = pl.DataFrame({"clamped": clamped, "half": half}).select(
@@ -152,16 +153,38 @@ class Liquidations:
             keep = mul_div_up(leftover, p["debt_unit"], p["debt_price"])
         reserve = mul_div_up(leftover, p["collateral_unit"], p["collateral_price"])
         may_take = p["balance"] - reserve
-        # The largest x with round(x * bonus / BPS) <= may_take, then the largest offer worth no more than x.
-        slack = to_int128(BPS - 1 if self._revision >= 11 else BPS // 2 - 1)
-        taken, bonus = may_take.clip(lower_bound=0), p["bonus_bps"]
-        base = mul_div_down(taken, BPS, bonus)
-        base = base + (taken * to_int128(BPS) - base * bonus + slack) // bonus
-        top, bottom = _rate(p)
-        by_collateral = mul_div_up(base + _ONE, bottom, top) - _ONE
+        by_collateral = self._largest_for(p, may_take.clip(lower_bound=0))
         frame = pl.DataFrame({"a": most, "b": p["owed"] - keep, "c": by_collateral})
         offer = frame.select(pl.min_horizontal("a", "b", "c").clip(lower_bound=0)).to_series()
         return offer.zip_with(may_take >= 0, pl.zeros(p.height, dtype=pl.Int128, eager=True))
+
+    def _largest_for(self, p: pl.DataFrame, collateral: pl.Series) -> pl.Series:
+        """Give the largest offer for which no more than so much collateral is seized."""
+        # The largest x with round(x * bonus / BPS) <= collateral, then the largest offer worth no more than x.
+        slack = to_int128(BPS - 1 if self._revision >= 11 else BPS // 2 - 1)
+        bonus = p["bonus_bps"]
+        base = mul_div_down(collateral, BPS, bonus)
+        base = base + (collateral * to_int128(BPS) - base * bonus + slack) // bonus
+        top, bottom = _rate(p)
+        return mul_div_up(base + _ONE, bottom, top) - _ONE
+
+    def most_repaid(self, p: pl.DataFrame) -> pl.Series:
+        """Give the largest debt that any offer repays; ``p`` are the pairs that this was made of.
+
+        More than ``repay`` only where all collateral is taken: one unit of it may be worth many of debt, and an offer
+        that falls among these, below the largest, is taken as it is.
+        """
+        rows = ((self.branch == "collateral") & self.accepted).arg_true()
+        if not rows.len():
+            return self.repay
+        some = p[rows]
+        offer = self._largest_for(some, some["balance"])
+        offer = offer.zip_with(offer < self._most.gather(rows), self._most.gather(rows))
+        repaid, seized, _ = self._exchange(some, offer)
+        takes_all = seized == some["balance"]  # from v3.3 a unit that is left is dust: such an offer reverts
+        least = self.repay.gather(rows)
+        better = (repaid > least) & (takes_all if self._revision >= 7 else repaid.is_not_null())
+        return self.repay.clone().scatter(rows, repaid.zip_with(better, least))
 
     def _none_left(self, p: pl.DataFrame) -> pl.Series:
         """Say whether the contract sees the position without collateral afterwards."""

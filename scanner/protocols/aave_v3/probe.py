@@ -21,6 +21,7 @@ import polars as pl
 from scanner.exact import run_sums, to_float
 from scanner.protocols.aave_v3.detail import AaveDetail, emode_price_key
 from scanner.protocols.aave_v3.probe_legs import Move, MovingLegs, value_of
+from scanner.protocols.aave_v3.probe_lines import around
 from scanner.risk.affine import linearity
 from scanner.risk.rules import Answers, Positions, PricePath
 from scanner.risk.triggers import upper_limit
@@ -40,6 +41,7 @@ _BPS: Final = _constant(BPS)
 _ZERO: Final = _constant(0)
 _ONE: Final = _constant(1)
 _HALF_BPS: Final = _constant(BPS // 2)
+_TWO_BPS: Final = _constant(2 * BPS)  # above the rounding of percentMul and that of the quotient of D, times 10^4
 _TWO_WAD: Final = _constant(2 * WAD)
 _HALF_UP_LOSS: Final = _constant(4999)  # 10^4 * percentMul(V, a) >= V * a - 4999
 
@@ -161,6 +163,20 @@ class AaveProbe:
         # A price that is zero at the end where it is larger is zero all along, and then at both ends.
         return ~(proven | (near["zeros"] & far["zeros"] != 0))
 
+    def may_hold(self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame) -> pl.Series:
+        """Say whether the health factor may be one or more, or a price zero, between two samples without a bend.
+
+        Noise goes both ways; a floored average is worth no more than the weighted collateral itself.
+        """
+        noise, loss = self._legs.noise.gather(item), _ZERO
+        here, there = self._most_score(near), self._most_score(far)
+        if self._averaged:
+            loss = _TWO_BPS
+        below = (_most(here, there) + noise + loss < 0).fill_null(False)
+        debts = _bound("D", near, far, _least), _bound("D", near, far, _most)
+        below |= _bound("W", near, far, _most) - debts[0] * _BPS + debts[1] // _TWO_WAD * _BPS + loss < 0
+        return ~(below & (near["zeros"] == 0) & (far["zeros"] == 0))
+
     def guesses(
         self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame, width: pl.Series
     ) -> tuple[pl.Series, pl.Series]:
@@ -168,7 +184,7 @@ class AaveProbe:
         noise = to_float(self._legs.noise.gather(item)).fill_null(0.0)
         if not self._averaged:
             here, there = to_float(self._score(near)), to_float(self._score(far))
-            return _around(here, here, there, there, width, noise)
+            return around(here, here, there, there, width, noise)
         averages = [_average(s["V"], s["W"]) for s in (near, far)]
         flat = averages[0] == averages[1]
         safe, hurt = [], []
@@ -176,7 +192,7 @@ class AaveProbe:
             held, debt = sample["V"] * average, sample["D"] * _BPS
             safe.append(to_float(held.zip_with(flat, sample["W"] - sample["V"]) - debt))
             hurt.append(to_float(held.zip_with(flat, sample["W"]) - debt))
-        first, second = _around(safe[0], hurt[0], safe[1], hurt[1], width, noise)
+        first, second = around(safe[0], hurt[0], safe[1], hurt[1], width, noise)
         inside = ~flat & (safe[0] < 4.0 * noise + 10.0 * BPS)
         higher = averages[0].zip_with(averages[0] > averages[1], averages[1])
         steps = [to_float(s["W"] - higher * s["V"]) for s in (near, far)]
@@ -190,6 +206,10 @@ class AaveProbe:
         if not self._averaged:
             return weighted - debt * _BPS + debt // _TWO_WAD
         return _percent_mul(value, _average(value, weighted)) - debt + debt // _TWO_WAD
+
+    def _most_score(self, sample: pl.DataFrame) -> pl.Series:
+        """Give 10^4 times the score or more: without the floor of the average."""
+        return sample["W"] - sample["D"] * _BPS + sample["D"] // _TWO_WAD * (_BPS if self._averaged else _ONE)
 
     def _least_average(
         self, item: pl.Series, near: pl.DataFrame, far: pl.DataFrame, noise: pl.Series, weighted: pl.Series
@@ -256,30 +276,3 @@ def _most(a: pl.Series, b: pl.Series) -> pl.Series:
 def _above(low: pl.Series, high: pl.Series, noise: pl.Series) -> pl.Series:
     """Say whether a line between two samples stays at or above its noise; never where that is unknown."""
     return (_least(low, high) >= noise).fill_null(False)
-
-
-def _root(near: pl.Series, far: pl.Series, width: pl.Series, level: pl.Series, margin: float) -> pl.Series:
-    """Give the distance at which a line falls to a level, and a margin more; null where it does not."""
-    distance = (near - level) * (width / (near - far)) + margin
-    return distance.set((near <= level) | (far >= level), None)
-
-
-def _around(
-    safe_near: pl.Series,
-    hurt_near: pl.Series,
-    safe_far: pl.Series,
-    hurt_far: pl.Series,
-    width: pl.Series,
-    noise: pl.Series,
-) -> tuple[pl.Series, pl.Series]:
-    """Bracket the roots of two lines by their noise; in cells that are no wider than that, by their width."""
-    level = noise * 0.0
-    first, second = (
-        _root(safe_near, safe_far, width, noise * 2.0, -2.0),
-        _root(hurt_near, hurt_far, width, -noise, 2.0),
-    )
-    tight = (first < 1.0).fill_null(True) & (second > width - 1.0).fill_null(True)
-    margin = width / 32.0 + 1.0
-    return (_root(safe_near, safe_far, width, level, 0.0) - margin).zip_with(tight, first), (
-        _root(hurt_near, hurt_far, width, level, 0.0) + margin
-    ).zip_with(tight, second)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import polars as pl
 
-from scanner.errors import ConfigError, suggest
 from scanner.exact import ratio, to_raw
 from scanner.protocols.aave_v3.amounts import leg_amounts
+from scanner.protocols.aave_v3.configurator import configured
 from scanner.protocols.aave_v3.detail import COLLATERAL, AaveDetail
 from scanner.protocols.aave_v3.probe import AaveProbe
+from scanner.protocols.aave_v3.quotes import quotes
 from scanner.protocols.aave_v3.seizures import seizures
+from scanner.protocols.aave_v3.tables import with_terms
 from scanner.protocols.aave_v3.valuation import health_of, one_debt_per_reserve, valued
-from scanner.risk.rules import Answers, Changes, HealthProbe, Positions, PricePath
+from scanner.risk.rules import Answers, Changes, HealthProbe, Positions, PricePath, Terms
 from scanner.units import BPS
 
 __all__ = ["AaveRules"]
@@ -86,27 +87,26 @@ class AaveRules:
         legs, health = self._valued(positions, answers), self.health(positions, answers)
         return seizures(self._detail, self._timestamp, legs, answers, health)
 
+    def quotes(self, positions: Positions, answers: Answers) -> pl.DataFrame:
+        """Quote every pair of liquidatable positions for execution at this timestamp."""
+        legs, health = self._valued(positions, answers), self.health(positions, answers)
+        return quotes(self._detail, self._timestamp, positions, legs, answers, health)
+
     def with_changes(self, changes: Changes) -> AaveRules:
-        """Give the rules of the market after a change; raises ConfigError for an unknown reserve or category."""
-        thresholds, bonuses = changes.liquidation_threshold_bps, changes.liquidation_bonus_bps
-        known = [reserve.key for reserve in self._detail.reserves]
-        for key in (*thresholds, *bonuses):
-            if key not in known:
-                raise ConfigError(f"no reserve {key!r} in this market; {suggest(key, known)}")
-        for category in changes.emode_threshold_bps:
-            if category not in self._detail.emodes:
-                raise ConfigError(f"no e-mode category {category} in this market")
-        reserves = tuple(
-            replace(
-                reserve,
-                threshold_bps=thresholds.get(reserve.key, reserve.threshold_bps),
-                bonus_bps=bonuses.get(reserve.key, reserve.bonus_bps),
-            )
-            for reserve in self._detail.reserves
-        )
-        emodes = {
-            category: replace(mode, threshold_bps=changes.emode_threshold_bps.get(category, mode.threshold_bps))
-            for category, mode in self._detail.emodes.items()
-        }
+        """Give the rules of the market after a change; ``configurator`` says what raises ConfigError."""
         timestamp = self._timestamp if changes.timestamp is None else changes.timestamp
-        return AaveRules(replace(self._detail, reserves=reserves, emodes=emodes), timestamp)
+        return AaveRules(configured(self._detail, changes), timestamp)
+
+    @property
+    def detail(self) -> AaveDetail:
+        return self._detail
+
+    def reserve_terms(self) -> Mapping[str, Terms]:
+        return {r.key: Terms(r.threshold_bps, r.bonus_bps, r.symbol) for r in self._detail.reserves}
+
+    def emode_terms(self) -> Mapping[int, Terms]:
+        return {mode.id: Terms(mode.threshold_bps, mode.bonus_bps, mode.label) for mode in self._detail.emodes.values()}
+
+    def described(self, reserves: pl.DataFrame) -> pl.DataFrame:
+        """Put thresholds, bonuses, flags and indexes at the time of these rules into a frame RESERVES."""
+        return with_terms(reserves, self._detail, self._timestamp)

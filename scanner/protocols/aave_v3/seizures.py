@@ -15,7 +15,7 @@ from scanner.protocols.aave_v3.valuation import leg_prices
 from scanner.risk.rules import Answers
 from scanner.units import BPS, RAY
 
-__all__ = ["BLOCKERS", "PAIR_SEIZURES", "seizures"]
+__all__ = ["BLOCKERS", "PAIR_SEIZURES", "liquidations", "seizure_frame", "seizures"]
 
 PAIR_SEIZURES: Final[FrameSchema] = {
     "row": pl.UInt32,
@@ -57,6 +57,16 @@ def seizures(
     the open pair with the largest seized value, else the blocked one; ties: first in order. The discount
     on GHO debt before v3.4 is not known here.
     """
+    return seizure_frame(detail, timestamp, *liquidations(detail, timestamp, legs, answers, health))
+
+
+def liquidations(
+    detail: AaveDetail, timestamp: int, legs: pl.DataFrame, answers: Answers, health: pl.DataFrame
+) -> tuple[pl.DataFrame, Liquidations]:
+    """Give the pairs of liquidatable positions (columns of ``liquidation.PAIRS`` and more) and what becomes of them.
+
+    Arguments and order as in ``seizures``.
+    """
     hurt = health.filter("liquidatable").select(
         "row",
         pl.col("health_factor_wad").cast(pl.Int128).alias("health"),
@@ -66,7 +76,11 @@ def seizures(
     legs = _priced_legs(detail, legs.filter(health["liquidatable"].fill_null(False).gather(legs["row"])), answers)
     reserves = _reserves(detail, timestamp)
     pairs = _pairs(detail, legs, reserves).join(hurt, on="row", how="left", validate="m:1", maintain_order="left")
-    done = Liquidations(detail.revision, pairs)
+    return pairs, Liquidations(detail.revision, pairs)
+
+
+def seizure_frame(detail: AaveDetail, timestamp: int, pairs: pl.DataFrame, done: Liquidations) -> pl.DataFrame:
+    """Give PAIR_SEIZURES of what ``liquidations`` gives."""
     debt_left = debt_value(detail.revision, pairs["owed"] - done.repay, pairs["debt_price"], pairs["debt_unit"])
     zero = pl.zeros(pairs.height, dtype=pl.Int128, eager=True)
     bad_debt = (pairs["total_debt"] - pairs["owed_value"] - pairs["unwritten"] + debt_left).zip_with(

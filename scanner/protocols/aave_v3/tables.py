@@ -10,8 +10,10 @@ import polars as pl
 
 from scanner.frames import MARKETS, RESERVES, SKIPPED, conform
 from scanner.protocols.aave_v3.detail import AaveDetail, AaveReserve
+from scanner.protocols.aave_v3.interest import debt_index_at, income_at
+from scanner.units import BPS
 
-__all__ = ["Prices", "market_frame", "reserves_frame", "skipped_frame"]
+__all__ = ["Prices", "market_frame", "reserves_frame", "skipped_frame", "with_terms"]
 
 _QUOTE_SOURCE = "AaveOracle.BASE_CURRENCY is the zero address, which stands for US dollars"
 
@@ -47,6 +49,21 @@ def reserves_frame(key: Mapping[str, object], detail: AaveDetail, prices: Prices
     return conform(pl.DataFrame(rows, schema=dict(RESERVES)), "reserves")
 
 
+def with_terms(reserves: pl.DataFrame, detail: AaveDetail, timestamp: int) -> pl.DataFrame:
+    """Put the parameters of ``detail``, and indexes as they are at a time, into a frame RESERVES of its market."""
+    by_key = {reserve.key: reserve for reserve in detail.reserves}
+    own = [by_key[key] for key in reserves["reserve"]]
+    return reserves.with_columns(
+        pl.Series("liquidation_threshold", [_threshold(r) for r in own], reserves.schema["liquidation_threshold"]),
+        pl.Series("liquidation_bonus", [_bonus(r) for r in own], reserves.schema["liquidation_bonus"]),
+        pl.Series("flags", [_flags(r, detail, timestamp) for r in own], reserves.schema["flags"]),
+        pl.Series(
+            "liquidity_index", [income_at(r, detail, timestamp) for r in own], reserves.schema["liquidity_index"]
+        ),
+        pl.Series("debt_index", [debt_index_at(r, detail, timestamp) for r in own], reserves.schema["debt_index"]),
+    )
+
+
 def skipped_frame(key: Mapping[str, object], reasons: Mapping[str, str]) -> pl.DataFrame:
     """List reserves that have no price, with the reason."""
     rows = [
@@ -73,22 +90,30 @@ def _reserve_row(reserve: AaveReserve, detail: AaveDetail, prices: Prices) -> di
         "price_quote": quote,
         "price_usd": None if quote is None or prices.quote_usd is None else quote * prices.quote_usd,
         "factor": None,
-        "liquidation_threshold": reserve.threshold_bps / 10_000,
-        "liquidation_bonus": max(reserve.bonus_bps - 10_000, 0) / 10_000,
-        "flags": _flags(reserve, detail),
+        "liquidation_threshold": _threshold(reserve),
+        "liquidation_bonus": _bonus(reserve),
+        "flags": _flags(reserve, detail, detail.block_timestamp),
         "liquidity_index": reserve.income_now,
         "debt_index": reserve.debt_index_now,
     }
 
 
-def _flags(reserve: AaveReserve, detail: AaveDetail) -> list[str]:
+def _threshold(reserve: AaveReserve) -> float:
+    return reserve.threshold_bps / BPS
+
+
+def _bonus(reserve: AaveReserve) -> float:
+    return max(reserve.bonus_bps - BPS, 0) / BPS
+
+
+def _flags(reserve: AaveReserve, detail: AaveDetail, timestamp: int) -> list[str]:
     states = {
         "active": reserve.active,
         "frozen": reserve.frozen,
         "paused": reserve.paused,
         "collateral": reserve.threshold_bps > 0,
         "borrowable": reserve.borrowable,
-        "grace": reserve.grace_until >= detail.block_timestamp,
+        "grace": reserve.grace_until >= timestamp,
         "sentinel_down": detail.sentinel_down,
     }
     return [name for name, holds in states.items() if holds]

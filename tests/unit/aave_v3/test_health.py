@@ -268,7 +268,9 @@ def test_legs_add_up_and_carry_effective_parameters(revision: int) -> None:
 
 def test_changes_move_thresholds_modes_and_time() -> None:
     drawn = world(10, 0, 100)
-    rules = AaveRules(detail_of(drawn.market), NOW)
+    detail = detail_of(drawn.market)
+    lent = {category: replace(mode, ltv_bps=1) for category, mode in detail.emodes.items()}
+    rules = AaveRules(replace(detail, emodes=lent), NOW)
     changes = Changes(timestamp=NOW + 600, liquidation_threshold_bps={"0": 1_000}, emode_threshold_bps={1: 5_000})
     reserves = {**drawn.market.reserves, 0: replace(drawn.market.reserves[0], threshold=1_000)}
     emodes = {**drawn.market.emodes, 1: replace(drawn.market.emodes[1], threshold=5_000)}

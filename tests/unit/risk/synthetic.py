@@ -102,6 +102,20 @@ def legs(accounts: Sequence[Account], decimals: Mapping[int, int]) -> pl.DataFra
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def probe(
+    accounts: Sequence[Account],
+    revision: int,
+    decimals: Mapping[int, int],
+    path: PricePath,
+    answers: Mapping[str, int],
+) -> AaveProbe:
+    """Probe each account, in order, on one path."""
+    rows = pl.Series(range(len(accounts)), dtype=pl.UInt32)
+    items = pl.DataFrame({"path": pl.zeros(len(accounts), dtype=pl.UInt32, eager=True), "row": rows})
+    market = detail(revision, decimals)
+    return AaveProbe(positions(accounts), market, legs(accounts, decimals), [path], items, Answers(answers))
+
+
 def crossings(
     accounts: Sequence[Account],
     revision: int,
@@ -114,14 +128,11 @@ def crossings(
 ) -> pl.DataFrame:
     """Give answer and solved of each account, in order, with its first crossing on the way to the limit."""
     rows = pl.Series(range(len(accounts)), dtype=pl.UInt32)
-    items = pl.DataFrame({"path": pl.zeros(len(accounts), dtype=pl.UInt32, eager=True), "row": rows})
-    market = detail(revision, decimals)
-    probe = AaveProbe(positions(accounts), market, legs(accounts, decimals), [path], items, Answers(answers))
     searches = pl.DataFrame(
-        {"item": rows, "path": items["path"], "down": [down] * len(accounts), "limit": [limit] * len(accounts)},
+        {"item": rows, "path": [0] * len(accounts), "down": [down] * len(accounts), "limit": [limit] * len(accounts)},
         schema=SEARCHES,
     )
-    return first_crossings(probe, [path], searches)
+    return first_crossings(probe(accounts, revision, decimals, path, answers), [path], searches)
 
 
 def health(account: Account, revision: int, decimals: Mapping[int, int], price: Callable[[int], int]) -> int | None:
