@@ -31,7 +31,9 @@ __all__ = [
     "data_dir",
     "expected_chain",
     "load_file",
+    "on_github",
     "resolve_endpoints",
+    "step_summary",
     "text_columns",
     "variable",
 ]
@@ -98,6 +100,7 @@ class FileConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     factor: str | None = None
     bands: str | None = None
     factors: dict[str, list[str]] = {}  # factor name to symbols, reserve ids or assets that move with it
+    check: dict[str, Any] = {}  # limits of `liqbands check`; ``limits.parse_limits`` reads them
 
 
 def _dotenv() -> Mapping[str, str]:
@@ -150,6 +153,17 @@ def _named(name: str) -> str:
 def child_environment(**extra: str) -> dict[str, str]:
     """Give the environment for a program that we start."""
     return {**os.environ, **extra}
+
+
+def on_github() -> bool:
+    """Say whether this is a step of a GitHub workflow."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def step_summary() -> Path | None:
+    """Give the file that GitHub reads a step's summary from; None elsewhere."""
+    named = os.environ.get("GITHUB_STEP_SUMMARY")
+    return Path(named) if named else None
 
 
 def text_columns() -> int | None:

@@ -74,7 +74,8 @@ def test_the_snippets_of_the_api_run(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     names: dict[str, Any] = {}
     for snippet in snippets:
         exec(snippet, names)  # noqa: S102 - our own page
-    assert opened == [("http://127.0.0.1:8545", None), (Path("scan.rec"),)]
+    assert opened == [("http://127.0.0.1:8545", None), (Path("scan.rec"),), (Path("scan.rec"),)]
+    assert len(names["after"].result.snapshot.what_if) == 5
     assert names["broken"].height
 
 

@@ -1,4 +1,4 @@
-"""The examples run, on the demo's recording."""
+"""The examples run, on the demo's recording, and those that act on a real market."""
 
 from __future__ import annotations
 
@@ -7,13 +7,25 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scanner import scan
 from scanner.cli.commands import DEMO
-from scanner.export.documents import scan_document
+from scanner.config import cache_dir, child_environment
+from scanner.devchain import Anvil, DevMarket, deploy_market, install, populate
+from scanner.devchain.deeds import HELPER
+from scanner.devchain.market import KINDS, Kind
+from scanner.devchain.sheet import priced_members
+from scanner.devchain.tx import calldata
+from scanner.errors import RpcError
+from scanner.export.documents import accounts_json, scan_document
+from scanner.units import WAD
+from tests.chain.peers import options_of, where
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -23,9 +35,8 @@ BIN = Path(sys.executable).parent
 def run(*command: str | Path, text: str | None = None) -> subprocess.CompletedProcess[str]:
     path = f"{BIN}{os.pathsep}/usr/bin{os.pathsep}/bin"
     words = [str(word) for word in command]
-    return subprocess.run(
-        words, input=text, capture_output=True, text=True, check=False, env={"PATH": path, "HOME": "/"}
-    )
+    environment = {"PATH": path, "HOME": "/", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    return subprocess.run(words, input=text, capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +81,11 @@ def test_bot_candidates_refuses_an_incomplete_scan(ndjson: str) -> None:
     assert "incomplete" in done.stderr
 
 
-@pytest.mark.parametrize(("limit", "code"), [("10000000", 0), ("1000", 1)])
-def test_ci_fork_check(limit: str, code: int) -> None:
-    done = run(EXAMPLES / "ci_fork_check.sh", limit, "--replay", DEMO)
+@pytest.mark.parametrize(("now", "fall", "code"), [("10M", "50M", 0), ("1000", "50M", 1), ("10M", "1M", 1)])
+def test_ci_check(now: str, fall: str, code: int) -> None:
+    done = run(EXAMPLES / "ci" / "check.sh", now, fall, "--replay", DEMO)
     assert done.returncode == code, done.stderr
-    assert re.search(r"block \d+: \d+ accounts, \$[\d,]+ of at most", done.stdout)
+    assert re.search(r"max_seizable now +(kept|broken) +\$[\d,]+", done.stdout)
 
 
 def test_bot_candidates_says_when_nothing_came() -> None:
@@ -83,15 +94,121 @@ def test_bot_candidates_says_when_nothing_came() -> None:
     assert "nothing came in" in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [(), ("1,000,000",), ("--replay",)])
-def test_ci_fork_check_refuses_a_limit_that_is_no_number(arguments: tuple[str, ...]) -> None:
-    done = run(EXAMPLES / "ci_fork_check.sh", *arguments)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [((), "usage"), (("1000",), "usage"), (("--replay", "x"), "usage"), (("ten", "1"), "give dollars")],
+)
+def test_ci_check_refuses_limits_that_are_no_number(arguments: tuple[str, ...], said: str) -> None:
+    done = run(EXAMPLES / "ci" / "check.sh", *arguments)
     assert done.returncode == 2
-    assert "usage" in done.stderr
+    assert said in done.stderr
 
 
-def test_ci_fork_check_keeps_the_exit_codes_apart() -> None:
-    dead = run(EXAMPLES / "ci_fork_check.sh", "1000", "--rpc-url", "http://127.0.0.1:9", "--market", "0x" + "11" * 20)
-    assert dead.returncode == 3
-    wrong = run(EXAMPLES / "ci_fork_check.sh", "1000", "--replay", DEMO, "--bands", "5")
-    assert wrong.returncode == 2
+def test_ci_check_keeps_the_exit_codes_apart() -> None:
+    node = ("--rpc-url", "http://127.0.0.1:9", "--market", "0x" + "11" * 20)
+    assert run(EXAMPLES / "ci" / "check.sh", "1000", "1000", *node).returncode == 3
+    assert run(EXAMPLES / "ci" / "check.sh", "1000", "1000", "--replay", DEMO, "--bands", "5").returncode == 2
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("scan") / "scan.json"
+    assert run(BIN / "liqbands", "scan", "--replay", DEMO, "--format", "json", "-o", path).returncode == 0
+    return path
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed: pip install matplotlib")
+def test_plot_bands(scanned: Path, tmp_path: Path) -> None:
+    sizes = []
+    for more in ((), ("--factor", "BTC"), ("--within", "5")):
+        done = run(sys.executable, EXAMPLES / "plot_bands.py", scanned, *more, "-o", tmp_path / "bands.png")
+        assert done.returncode == 0, done.stderr
+        picture = (tmp_path / "bands.png").read_bytes()
+        assert picture.startswith(b"\x89PNG\r\n")
+        sizes.append(len(picture))
+    assert len(set(sizes)) == 3, "each shows something else"
+    done = run(sys.executable, EXAMPLES / "plot_bands.py", scanned, "--factor", "ETHE", "-o", tmp_path / "none.png")
+    assert done.returncode == 1
+    assert "no factor 'ETHE' in this document; it has" in done.stderr
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_plot_bands_says_what_it_needs(scanned: Path, tmp_path: Path) -> None:
+    without = f"import sys, runpy; sys.modules['matplotlib'] = None; sys.argv = ['plot', {str(scanned)!r}]\n"
+    done = run(
+        sys.executable, "-c", without + f"runpy.run_path({str(EXAMPLES / 'plot_bands.py')!r}, run_name='__main__')"
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == "this example draws with matplotlib: pip install matplotlib"
+
+
+# -- the bot ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_bot_is_short() -> None:
+    assert len((EXAMPLES / "liquidation_bot.py").read_text(encoding="utf-8").splitlines()) < 80
+
+
+def below_one(market: DevMarket) -> list[str]:
+    """Ask the contract who may be liquidated; accounts that it cannot price cannot be."""
+    members = [member.address for member in priced_members(market, market.members)]
+    data = market.account_data(members)
+    return [address for address, one in zip(members, data, strict=True) if one.health_factor < WAD]
+
+
+def takes_a_call(market: DevMarket, account: str, pairs: Iterable[tuple[str, str]]) -> bool:
+    """Try to liquidate an account by each pair of collateral and debt, as somebody with money."""
+    signature = "liquidationCall(address,address,address,uint256,bool)"
+    for collateral, debt in pairs:
+        data = calldata(signature, collateral, debt, account, 2**256 - 1, False)
+        try:
+            market.anvil.rpc("eth_call", {"from": HELPER, "to": market.pool, "data": "0x" + data.hex()}, "latest")
+        except RpcError:
+            continue
+        return True
+    return False
+
+
+@pytest.mark.chain
+@pytest.mark.parametrize("kind", KINDS)
+def test_liquidation_bot_leaves_nobody_who_is_not_blocked(kind: Kind, tmp_path: Path) -> None:
+    toolchain = install(cache_dir())
+    with Anvil(toolchain.anvil) as anvil:
+        market = deploy_market(anvil, kind, toolchain=toolchain)
+        populate(market, 180)
+        market.set_price("ETH", market.answer("ETH") * 85 // 100)
+        market.chain.send(market.core.configurator, "setReservePause(address,bool)", market.reserves["DAI"].asset, True)
+        market.chain.flush()
+        open_before = below_one(market)
+        follow = [BIN / "liqbands", "accounts", "--follow", "--quotes", "--format", "ndjson", "--for-timestamp", "+1s"]
+        follow += [*where(market, tmp_path / "index.sqlite"), "--verify", "none", "--poll", "0.02s", "-q"]
+        environment = child_environment(LIQBANDS_DATA_DIR=str(tmp_path))
+        with subprocess.Popen(list(map(str, follow)), stdout=subprocess.PIPE, env=environment) as stream:
+            bot = [sys.executable, str(EXAMPLES / "liquidation_bot.py"), market.anvil.url]
+            done = subprocess.run(bot, stdin=stream.stdout, capture_output=True, text=True, check=False, timeout=120)
+            assert stream.stdout is not None
+            stream.stdout.close()
+            assert stream.wait(10) == 0, "the stream ends with its consumer"
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert re.fullmatch(r"\d+ liquidations; 0 accounts are left that could not be liquidated\n", done.stdout)
+
+        left = below_one(market)
+        print(f"{kind}: {len(open_before)} below one before, {len(left)} after; {done.stdout}")
+        assert len(open_before) - len(left) >= 20
+        assert left, "some have to do with a paused reserve"
+        result = scan(options_of(market, tmp_path / "other.sqlite"))
+        accounts: dict[str, Any] = {
+            one["account"].lower(): one for one in json.loads(accounts_json(result))["accounts"]
+        }
+        assert {one["status"] for one in accounts.values()} <= {"healthy", "blocked", "unpriced", "no_debt"}
+        for info in market.reserves.values():
+            market.chain.send(info.asset, "mint(address,uint256)", HELPER, 10**9 * 10**info.decimals)
+        for info in market.reserves.values():
+            market.chain.send(info.asset, "approve(address,uint256)", market.pool, 2**256 - 1, sender=HELPER)
+        market.chain.flush()
+        for account in left:
+            one = accounts[account]
+            assert one["status"] == "blocked"
+            assert not takes_a_call(
+                market, account, ((c["asset"], d["asset"]) for c in one["collateral"] for d in one["debt"])
+            )

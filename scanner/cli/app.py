@@ -8,9 +8,23 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from scanner import __version__
-from scanner.cli.options import Output, Prices, Probing, ProvenRisk, Reading, Risk, Talk, Trust, Where
+from scanner.cli.app_checks import check, diff
+from scanner.cli.app_quotes import quote
+from scanner.cli.options import (
+    Output,
+    Prices,
+    Probing,
+    ProvenRisk,
+    Reading,
+    Risk,
+    Talk,
+    Trust,
+    WhatIfs,
+    Where,
+)
+from scanner.cli.stream_options import Following
 
-__all__ = ["COMMANDS", "account", "accounts", "app", "demo", "devchain", "doctor", "index", "scan"]
+__all__ = ["COMMANDS", "account", "accounts", "app", "demo", "devchain", "doctor", "index", "quote", "scan"]
 
 _HELP = """Exact liquidation bands of on-chain lending markets, read from RPC alone.
 
@@ -29,7 +43,7 @@ def _examples(*lines: str) -> str:
 
 app = App(name="liqbands", help=_HELP, version=__version__, help_format="markdown", suppress_keyboard_interrupt=False)
 
-COMMANDS: Final = ("scan", "accounts", "account", "index", "doctor", "devchain", "demo")
+COMMANDS: Final = ("scan", "accounts", "account", "quote", "check", "diff", "index", "doctor", "devchain", "demo")
 
 ScanFormat = Literal["table", "json", "csv", "parquet", "svg", "png"]
 AccountsFormat = Literal["table", "json", "ndjson", "csv", "parquet"]
@@ -38,6 +52,7 @@ _WHERE: Final = Where()
 _PROBING: Final = Probing()
 _TRUST: Final = Trust()
 _PRICES: Final = Prices()
+_FOLLOWING: Final = Following()
 
 
 @app.command(
@@ -45,12 +60,14 @@ _PRICES: Final = Prices()
         "liqbands scan --chain ethereum",
         "liqbands scan --rpc-url http://127.0.0.1:8545 --market 0xROOT --from-block 0 --factor BTC",
         "liqbands scan --bands 25usd --format json -o scan.json",
+        "liqbands scan --shock ETH=-10%,BTC=-6% --set-lt USDC=76%",
     )
 )
 def scan(
     *,
     reading: Reading = Reading(),
     risk: ProvenRisk = ProvenRisk(),
+    whatifs: WhatIfs = WhatIfs(),
     output: Output = Output(),
     talk: Talk = Talk(),
     format: Annotated[ScanFormat, Parameter(help="table draws the heatmap.")] = "table",  # noqa: A002
@@ -58,30 +75,46 @@ def scan(
     """Scan one block: the heatmap of liquidation bands, or the scan document."""
     from scanner.cli.commands import run_scan
 
-    return run_scan(reading, risk, output, talk, format)
+    return run_scan(reading, risk, output, talk, format, whatifs)
 
 
 @app.command(
     help_epilogue=_examples(
         "liqbands accounts --chain ethereum --limit 100",
         "liqbands accounts --format ndjson -o accounts.ndjson",
+        "liqbands accounts --follow --format ndjson --min-change 0.1%",
     )
 )
 def accounts(
     *,
     reading: Reading = Reading(),
     prices: Prices = _PRICES,
+    whatifs: WhatIfs = WhatIfs(),
+    following: Following = _FOLLOWING,
     output: Output = Output(),
     talk: Talk = Talk(),
     format: Annotated[AccountsFormat, Parameter(help="ndjson has one account a line.")] = "table",  # noqa: A002
     limit: Annotated[
         int | None, Parameter(help="Rows of the table; default 40. Other formats give all.", validator=Number(gte=1))
     ] = None,
+    quotes: Annotated[
+        bool,
+        Parameter(
+            help="Put executable liquidations into each account's object (json, ndjson); see `liqbands quote`.",
+            negative="",
+            show_default=False,
+        ),
+    ] = False,
 ) -> int:
-    """List borrowers, nearest to liquidation first."""
+    """List borrowers, nearest to liquidation first; with --follow, what changes from block to block."""
+    if following != _FOLLOWING:
+        from scanner.cli.following import check_following, run_follow
+
+        check_following(following, format, limit, whatifs)
+        return run_follow(reading, ProvenRisk(**vars(prices)), output, talk, following, quotes=quotes)
     from scanner.cli.commands import run_accounts
 
-    return run_accounts(reading, ProvenRisk(**vars(prices)), output, talk, format, limit)
+    return run_accounts(reading, ProvenRisk(**vars(prices)), output, talk, format, limit, whatifs, quoted=quotes)
 
 
 @app.command(
@@ -95,6 +128,7 @@ def account(
     *,
     reading: Reading = Reading(),
     trust: Trust = _TRUST,
+    whatifs: WhatIfs = WhatIfs(),
     output: Output = Output(),
     talk: Talk = Talk(),
     format: Annotated[Literal["table", "json"], Parameter(help="json gives the account document.")] = "table",  # noqa: A002
@@ -102,7 +136,7 @@ def account(
     """Show one account: legs, exact health factor, liquidation prices, and the contract's own answer beside."""
     from scanner.cli.commands import run_account
 
-    return run_account(address, reading, Risk(**vars(trust)), output, talk, format)
+    return run_account(address, reading, Risk(**vars(trust)), output, talk, format, whatifs)
 
 
 @app.command(
@@ -228,3 +262,28 @@ def demo(
     from scanner.cli.commands import run_demo
 
     return run_demo(risk, output, talk, format)
+
+
+app.command(
+    check,
+    help_epilogue=_examples(
+        "liqbands check --chain ethereum --max-seizable ETH:-5%=50M --max-bad-debt ETH:-30%=0",
+        "liqbands check --chain ethereum --set-lt USDC=76% --max-new-liquidatable 0",
+        "liqbands check --chain ethereum --fork --payload proposal.toml --junit check.xml",
+    ),
+)
+app.command(
+    diff,
+    help_epilogue=_examples(
+        "liqbands diff -100 latest --chain ethereum",
+        "liqbands diff yesterday.json today.json --exit-code",
+    ),
+)
+app.command(
+    quote,
+    help_epilogue=_examples(
+        "liqbands quote --chain ethereum --for-timestamp +12s",
+        "liqbands quote --chain ethereum --at ETH=-10%,BTC=-5% --min-profit 500",
+        "liqbands quote 0xACCOUNT --pairs all --format json",
+    ),
+)

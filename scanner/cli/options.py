@@ -10,6 +10,7 @@ from cyclopts import Group, Parameter
 
 __all__ = [
     "By",
+    "Checks",
     "Output",
     "Prices",
     "Probing",
@@ -20,6 +21,7 @@ __all__ = [
     "Talk",
     "Trust",
     "Verify",
+    "WhatIfs",
     "Where",
 ]
 
@@ -29,7 +31,8 @@ By = Literal["asset", "protocol", "debt", "size"]
 
 _READING = Group("Where to read", sort_key=1)
 _RISK = Group("What to compute", sort_key=2)
-_OUTPUT = Group("Output", sort_key=3)
+_WHAT_IF = Group("What if", sort_key=3)
+_OUTPUT = Group("Output", sort_key=5)
 
 _Quorum = Annotated[
     int | None, Parameter(help="How many endpoints of different hosts have to give the same answers; default 1.")
@@ -163,7 +166,9 @@ class Trust:
 
     for_timestamp: Annotated[
         str | None,
-        Parameter(help="Time that triggers are computed for: +12s, +1h, or a UNIX time. Default the block's own."),
+        Parameter(
+            help="Time that triggers and quotes are computed for: +12s, +1h, or a UNIX time. Default the block's own."
+        ),
     ] = None
     allow_incomplete: Annotated[
         bool,
@@ -179,6 +184,12 @@ class Prices(Trust, _Prove, _Verify, _Factor):
 
 @Parameter(name="*", group=_RISK)
 @dataclass(frozen=True)
+class Checks(Trust, _Prove, _Verify):
+    """At which time, and how closely accounts are checked."""
+
+
+@Parameter(name="*", group=_RISK)
+@dataclass(frozen=True)
 class Risk(Trust, _Verify, _Bands, _Factor):
     """Everything that is computed from what was read."""
 
@@ -187,6 +198,43 @@ class Risk(Trust, _Verify, _Bands, _Factor):
 @dataclass(frozen=True)
 class ProvenRisk(Risk, _Prove):
     """The same, and what of it is proven; a recording proves nothing."""
+
+
+@Parameter(name="*", group=_WHAT_IF)
+@dataclass(frozen=True)
+class WhatIfs:
+    """What is other than it is at the block: computed on what was read, exactly as the contracts would."""
+
+    shock: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Move prices: ETH=-10% (a factor, with all that follows it), wstETH/ETH=-2.85% (the ratio inside a "
+            "price), ETH=1600usd; repeatable, or with commas between.",
+            negative="",
+            show_default=False,
+            allow_leading_hyphen=True,
+        ),
+    ] = ()
+    set_lt: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Set liquidation thresholds: USDC=76%, or LINK=-1% for a percentage point less; by symbol, id or "
+            "asset address. An LTV above it is lowered with it.",
+            negative="",
+            show_default=False,
+        ),
+    ] = ()
+    set_bonus: Annotated[
+        tuple[str, ...],
+        Parameter(help="Set liquidation bonuses, above 100 %: USDC=5%, LINK=+1%.", negative="", show_default=False),
+    ] = ()
+    set_emode: Annotated[
+        tuple[str, ...],
+        Parameter(help="Set parameters of e-mode categories: 1:lt=92%, 1:bonus=2%.", negative="", show_default=False),
+    ] = ()
+    time: Annotated[
+        str | None, Parameter(help="Let time pass: +30d, +1h; interest, discounts and caps of ratios move.")
+    ] = None
 
 
 @Parameter(name="*", group=_OUTPUT)

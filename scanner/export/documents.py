@@ -10,7 +10,7 @@ import polars as pl
 
 from scanner.errors import ConfigError
 from scanner.export.rows import account_rows, addresses_outside, no_infinity, seconds
-from scanner.results import ContractAnswer, FactorInfo, MarketSummary, ProofReport, ScanResult
+from scanner.results import ContractAnswer, FactorInfo, MarketSummary, ProofReport, ScanResult, Snapshot
 from scanner.views import STATUSES, StatusTotal, eip55, pick_account, status_totals
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "scan_document",
     "scan_json",
     "snapshot_document",
+    "snapshot_fields",
 ]
 
 SCHEMA_VERSION: Final = "1.0"
@@ -51,7 +52,11 @@ Document = dict[str, Any]
 
 def snapshot_document(result: ScanResult) -> Document:
     """Say where and when the numbers were read."""
-    one = result.snapshot
+    return snapshot_fields(result.snapshot)
+
+
+def snapshot_fields(one: Snapshot) -> Document:
+    """Say where and when numbers were read, of a snapshot alone."""
     return {
         "chain_id": one.chain_id,
         "block_number": one.block_number,
@@ -63,6 +68,7 @@ def snapshot_document(result: ScanResult) -> Document:
         "source": one.source,
         "reading": one.reading,
         "quorum": None if one.assurance is None else {"endpoints": one.quorum, "assurance": one.assurance},
+        "what_if": list(one.what_if),
         "seconds": {stage: round(spent, 6) for stage, spent in one.seconds.items()},
     }
 
@@ -87,27 +93,30 @@ def scan_json(result: ScanResult) -> bytes:
     return _pretty(scan_document(result))
 
 
-def accounts_json(result: ScanResult) -> bytes:
+def accounts_json(result: ScanResult, quotes: pl.DataFrame | None = None) -> bytes:
     """Write the accounts document, an account a line."""
-    return b"".join(accounts_json_parts(result))
+    return b"".join(accounts_json_parts(result, quotes))
 
 
-def accounts_json_parts(result: ScanResult) -> Iterator[bytes]:
-    """Write the accounts document in chunks: as a whole it takes more memory than the scan."""
+def accounts_json_parts(result: ScanResult, quotes: pl.DataFrame | None = None) -> Iterator[bytes]:
+    """Write the accounts document in chunks: as a whole it takes more memory than the scan.
+
+    With a frame ``quotes.QUOTES`` each account has its quotes.
+    """
     head = {**_head(result, "accounts"), "selected_factor": result.selected_factor, "skipped": _skipped(result)}
     yield msgspec.json.encode(head)[:-1] + b',"accounts":['
     end = "\n"
-    for part in account_rows(result).iter_slices(_LINES_AT_ONCE):
+    for part in account_rows(result, quotes=quotes).iter_slices(_LINES_AT_ONCE):
         if lines := _lines(part):
             yield (end + ",\n".join(lines)).encode()
             end = ",\n"
     yield b"\n]}\n"
 
 
-def accounts_ndjson(result: ScanResult) -> Iterator[bytes]:
-    """Write a snapshot line, then a line per account; chunks end at line ends."""
+def accounts_ndjson(result: ScanResult, quotes: pl.DataFrame | None = None) -> Iterator[bytes]:
+    """Write a snapshot line, then a line per account (with its quotes, if given); chunks end at line ends."""
     yield msgspec.json.encode(_head(result, "snapshot")) + b"\n"
-    rows = account_rows(result).select(pl.lit("upsert").alias("event"), pl.all())
+    rows = account_rows(result, quotes=quotes).select(pl.lit("upsert").alias("event"), pl.all())
     for part in rows.iter_slices(_LINES_AT_ONCE):
         yield ("\n".join(_lines(part)) + "\n").encode()
 

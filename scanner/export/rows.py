@@ -11,9 +11,20 @@ from scanner.frames import POSITION_KEY
 from scanner.results import ScanResult
 from scanner.views import nearest_first, spell_addresses
 
-__all__ = ["account_rows", "addresses_outside", "no_infinity", "seconds"]
+__all__ = ["account_rows", "addresses_outside", "no_infinity", "quote_rows", "seconds"]
 
-_ADDRESS_COLUMNS: Final = ("market_id", "position", "account", "owner", "asset", "largest_account", "price_source")
+_ADDRESS_COLUMNS: Final = (
+    "market_id",
+    "position",
+    "account",
+    "owner",
+    "asset",
+    "largest_account",
+    "price_source",
+    "debt_asset",
+    "collateral_asset",
+    "to",
+)
 _LEG: Final = (
     "reserve",
     "asset",
@@ -39,6 +50,45 @@ _SEIZURE: Final = (
     "best",
     "blocked_by",
 )
+_QUOTE: Final = (
+    "revision",
+    "for_timestamp",
+    "debt_reserve",
+    "debt_asset",
+    "debt_symbol",
+    "collateral_reserve",
+    "collateral_asset",
+    "collateral_symbol",
+    "best",
+    "blocked_by",
+    "blocked_until",
+    "to",
+    "data",
+    "debt_to_cover",
+    "over_maximum",
+    "repay_raw",
+    "most_repay_raw",
+    "receive_raw",
+    "seize_raw",
+    "fee_raw",
+    "treasury_scaled_raw",
+    "treasury_raw",
+    "debt_burned_raw",
+    "repay",
+    "receive",
+    "liquidation_bonus",
+    "protocol_fee",
+    "branch",
+    "dust_limited",
+    "repay_value_base",
+    "receive_value_base",
+    "profit_base",
+    "bad_debt_base",
+    "repay_value_usd",
+    "receive_value_usd",
+    "profit_usd",
+    "bad_debt_usd",
+)
 _ACCOUNT: Final = (
     *POSITION_KEY,
     "account",
@@ -56,8 +106,12 @@ _ACCOUNT: Final = (
 )
 
 
-def account_rows(result: ScanResult, accounts: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Put each account in one row with its legs, liquidation points, triggers and seizures, nearest first.
+def account_rows(
+    result: ScanResult, accounts: pl.DataFrame | None = None, quotes: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Put each account in one row with its legs, liquidation points, triggers, seizures and quotes, nearest first.
+
+    Without a frame ``quotes.QUOTES`` there is no column for quotes.
 
     Raw integers stay Decimal(38, 0), which polars writes into JSON as text. Addresses are EIP-55.
     """
@@ -77,9 +131,16 @@ def account_rows(result: ScanResult, accounts: pl.DataFrame | None = None) -> pl
         "triggers": (frames["triggers"], _TRIGGER),
         "seizures": (frames["seizures"], _SEIZURE),
     }
+    if quotes is not None:
+        parts["quotes"] = (quotes.with_columns(seconds("blocked_until")), _QUOTE)
     order = kept.select(POSITION_KEY).with_row_index("row")
     lists = [_lists(frame, columns, name, order) for name, (frame, columns) in parts.items()]
     return pl.concat([rows, *lists], how="horizontal")
+
+
+def quote_rows(quotes: pl.DataFrame) -> pl.DataFrame:
+    """Spell a frame ``quotes.QUOTES`` as documents do."""
+    return _outside(quotes.with_columns(seconds("blocked_until")))
 
 
 def _lists(frame: pl.DataFrame, columns: Sequence[str], name: str, order: pl.DataFrame) -> pl.DataFrame:
@@ -106,12 +167,12 @@ def addresses_outside(frame: pl.DataFrame, columns: Iterable[str] = _ADDRESS_COL
     if not spelling:
         return frame
     table = pl.DataFrame(
-        {"from": list(spelling), "to": list(spelling.values())}, schema={"from": pl.String, "to": pl.String}
+        {"_raw": list(spelling), "_told": list(spelling.values())}, schema={"_raw": pl.String, "_told": pl.String}
     )
     for column in present:
         told = frame.select(column).join(
-            table, left_on=column, right_on="from", how="left", maintain_order="left", validate="m:1"
-        )["to"]
+            table, left_on=column, right_on="_raw", how="left", maintain_order="left", validate="m:1"
+        )["_told"]
         frame = frame.with_columns(told.fill_null(frame[column]).alias(column))
     return frame
 

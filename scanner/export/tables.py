@@ -9,12 +9,12 @@ import msgspec
 import polars as pl
 
 from scanner.export.documents import SCHEMA_VERSION, snapshot_document
-from scanner.export.rows import account_rows, addresses_outside, no_infinity
+from scanner.export.rows import account_rows, addresses_outside, no_infinity, quote_rows
 from scanner.frames import POSITION_KEY
 from scanner.results import ScanResult
 from scanner.views import nearest_points
 
-__all__ = ["accounts_csv", "accounts_parquet", "bands_csv", "bands_parquet"]
+__all__ = ["accounts_csv", "accounts_parquet", "bands_csv", "bands_parquet", "quotes_csv"]
 
 # A spreadsheet takes a cell that begins so for a formula; symbols and names come from contracts that anybody deploys.
 _FORMULA: Final = r"^[=+\-@|%\t\r\n]"
@@ -50,6 +50,11 @@ def accounts_csv(result: ScanResult) -> bytes:
 def bands_csv(result: ScanResult) -> bytes:
     """Write a row per band of every factor."""
     return _csv(_stamped(addresses_outside(result.frames["bands"]), result))
+
+
+def quotes_csv(result: ScanResult, quotes: pl.DataFrame) -> bytes:
+    """Write a row per quote (frame ``quotes.QUOTES``)."""
+    return _csv(_stamped(quote_rows(quotes), result))
 
 
 def accounts_parquet(result: ScanResult) -> bytes:

@@ -11,11 +11,11 @@ from scanner.errors import ConfigError, suggest
 
 __all__ = ["KINDS", "load"]
 
-KINDS: Final = ("scan", "accounts", "account", "ndjson", "doctor")
+KINDS: Final = ("scan", "accounts", "account", "ndjson", "stream", "doctor", "quotes", "quote_line", "check", "diff")
 
 
 def load(kind: str) -> dict[str, Any]:
-    """Give the schema of a document kind; ``ndjson`` is that of one line. Raises ConfigError for another name."""
+    """Give the schema of a document kind, of one line for ``ndjson`` and ``stream``. Raises ConfigError for others."""
     if kind not in KINDS:
         raise ConfigError(f"no schema {kind!r}; {suggest(kind, KINDS)}")
     schema: dict[str, Any] = msgspec.json.decode(resources.files(__name__).joinpath(f"{kind}.json").read_bytes())

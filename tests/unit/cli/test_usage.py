@@ -83,7 +83,7 @@ def test_what_cannot_be_meant_is_refused(capfd: Capture, arguments: Sequence[str
 @pytest.fixture
 def no_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail a test that comes as far as a scan."""
-    monkeypatch.setattr(commands, "scan", lambda *_, **__: pytest.fail("the scan was begun"))
+    monkeypatch.setattr(commands, "scan_read", lambda *_, **__: pytest.fail("the scan was begun"))
 
 
 @pytest.mark.parametrize(
