@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aiohttp
 import msgspec
@@ -26,19 +26,36 @@ _WANTS_TLS: Final = re.compile(rb"plain HTTP request was sent to HTTPS|HTTP requ
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)  # a text that is no UTF-8 is a ValueError
 
 
-class Envelope(msgspec.Struct):
-    """A JSON-RPC answer whose result is left as undecoded JSON. Empty where there was none."""
+_DEEPEST: Final = 100  # objects and lists in an error; msgspec recurses as deep as web3 lets it, and the stack does not
 
-    id: object = None
+
+class _Sent(msgspec.Struct):
+    id: int | float | str | None = None
     result: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
-    error: object = None
+    error: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+class Envelope(NamedTuple):
+    """A JSON-RPC answer whose result is left as undecoded JSON, empty where there was none."""
+
+    id: int | float | str | None
+    result: msgspec.Raw
+    error: object
+
+
+def _opened(sent: _Sent) -> Envelope:
+    """Decode the error; a text stands for one that is nested deeper than any. Raises what msgspec raises."""
+    raw = bytes(sent.error)
+    deep = raw.count(b"{") + raw.count(b"[") > _DEEPEST
+    error = "the error is nested too deeply" if deep else msgspec.json.decode(raw) if raw else None
+    return Envelope(sent.id, sent.result, error)
 
 
 _BLOCK_METHODS: Final = frozenset({"eth_getBlockByNumber", "eth_getBlockByHash"})
 _NULL: Final = msgspec.Raw(b"null")
 
-_one = msgspec.json.Decoder(Envelope)
-_many = msgspec.json.Decoder(list[Envelope])
+_one = msgspec.json.Decoder(_Sent)
+_many = msgspec.json.Decoder(list[_Sent])
 
 
 class Answers:
@@ -55,7 +72,7 @@ class Answers:
         """Read the answer to one request."""
         self._spoke = True
         try:
-            envelope = _one.decode(http.body)
+            envelope = _opened(_one.decode(http.body))
         except _UNREADABLE:
             return self._no_envelope(method, http)
         if http.status == 200 and envelope.error is None and envelope.id == asked:
@@ -72,7 +89,7 @@ class Answers:
         """Read the answer to a batch whose ids count up from ``first``; a failure where it is of no use at all."""
         self._spoke = True
         try:
-            envelopes = _many.decode(http.body)
+            envelopes = list(map(_opened, _many.decode(http.body)))
         except _UNREADABLE:
             return self._no_list(http)
         found: dict[int, Envelope] = {}
@@ -183,9 +200,9 @@ class Answers:
 
     def _no_list(self, http: HttpAnswer) -> RpcFailure:
         try:
-            envelope = _one.decode(http.body)
+            envelope = _opened(_one.decode(http.body))
         except _UNREADABLE:
-            envelope = Envelope()
+            envelope = Envelope(None, msgspec.Raw(), None)
         if envelope.error is not None:
             return self.refusal("batch", envelope, http)
         return self._no_envelope("batch", http)

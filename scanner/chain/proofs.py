@@ -111,7 +111,9 @@ def state_root(answered: Answered, block: Block) -> bytes:
     Raises ProofMismatch where it does not, ChainError for a header with fields that are not known here.
     """
     try:
-        fields = msgspec.json.decode(answered.result, type=dict[str, Any])
+        given = msgspec.json.decode(answered.result, type=dict[str, msgspec.Raw])
+        known = [name for name in (*_FRONTIER, *_LATER) if name in given]
+        fields: dict[str, Any] = {name: msgspec.json.decode(given[name], type=str | None) for name in known}
         encoded = rlp.encode(_header(fields))
         root, number, timestamp = (
             bytes.fromhex(fields["stateRoot"][2:]),
@@ -123,7 +125,7 @@ def state_root(answered: Answered, block: Block) -> bytes:
             " be proven"
         ) from error
     if "0x" + keccak(encoded).hex() != block.hash:
-        unknown = sorted(fields.keys() - _BESIDE - {*_FRONTIER, *_LATER})
+        unknown = sorted(given.keys() - _BESIDE - {*_FRONTIER, *_LATER})
         if unknown:
             raise ChainError(
                 f"{answered.host}: the header of block {block.number} has fields that this version does not know"
