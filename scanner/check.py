@@ -14,7 +14,7 @@ from scanner.facts import HURT, Facts, shortfall_usd
 from scanner.limits import Allowed, At, Limits, Tolerance
 from scanner.verdict import Finding, Outcome, Span, Verdict, largest_first, named, newly_hurt, newly_unpriced
 
-__all__ = ["judge"]
+__all__ = ["judge", "refuse_incomparable"]
 Reproduce = Callable[[Finding], str]
 
 
@@ -36,19 +36,20 @@ def judge(
     places = shocked or {}
     if baseline is not None:
         _same_markets(baseline, after)
+    refuse_incomparable(limits, changes=before is not None, baseline=baseline is not None)
     compared = before if before is not None else baseline
     newly, lost = None, 0
-    if compared is not None and compared.accounts is not None:
+    if compared is not None and (compared.accounts is not None or limits.max_new_liquidatable is not None):
         newly, lost = newly_hurt(compared, after), newly_unpriced(compared, after)
     findings = [
-        *_new(limits, compared, newly, lost),
+        *_new(limits, newly, lost),
         *_liquidatable(limits, after),
         *(_at(_SEIZABLE, after, each.at, each.allowed, places) for each in limits.max_seizable),
         *(_at(_LARGEST, after, each.at, each.allowed, places) for each in limits.max_largest_account),
         *(_at(_BAD_DEBT, after, each.at, each.allowed, places) for each in limits.max_bad_debt),
         *_unpriced(limits, after),
         *_verified(limits, before, after),
-        *(_within(tolerance, baseline, after) for tolerance in limits.baseline),
+        *(_within(tolerance, baseline, after) for tolerance in limits.baseline if baseline is not None),
     ]
     if reproduce is not None:
         findings = [
@@ -75,6 +76,19 @@ def judge(
     )
 
 
+def refuse_incomparable(limits: Limits, *, changes: bool, baseline: bool) -> None:
+    """Raise ConfigError where a limit lacks what it compares with: a change, or an earlier scan."""
+    if limits.max_new_liquidatable is not None and not (changes or baseline):
+        raise ConfigError(
+            "max_new_liquidatable compares two states: give a what-if (such as --set-lt USDC=76%), --fork, or "
+            "--baseline FILE, a document of liqbands accounts --format json"
+        )
+    if limits.baseline and not baseline:
+        raise ConfigError(
+            "[check.baseline] compares with an earlier scan: give --baseline FILE, or leave the table out"
+        )
+
+
 def _same_markets(baseline: Facts, after: Facts) -> None:
     if baseline.snapshot.chain_id != after.snapshot.chain_id:
         raise DataError(
@@ -92,17 +106,9 @@ def _accounts(number: int) -> str:
     return f"{number:,} account{'' if number == 1 else 's'}"
 
 
-def _new(limits: Limits, compared: Facts | None, newly: pl.DataFrame | None, lost: int) -> list[Finding]:
+def _new(limits: Limits, newly: pl.DataFrame | None, lost: int) -> list[Finding]:
     allowed = limits.max_new_liquidatable
-    if allowed is None:
-        return []
-    if compared is None:
-        raise ConfigError(
-            "max_new_liquidatable compares two states: give a what-if (such as --set-lt USDC=76%), --fork, or "
-            "--baseline FILE, a document of liqbands accounts --format json"
-        )
-    if newly is None:
-        named(compared)  # refuses a document that names no accounts
+    if allowed is None or newly is None:
         return []
     outcome: Outcome = "broken" if newly.height > allowed else "unjudged" if lost else "holds"
     verb = "becomes" if newly.height == 1 else "become"
@@ -250,11 +256,7 @@ def _quantity(facts: Facts, name: str) -> float | None:
     return sum(facts.totals[status].account_count for status in statuses)
 
 
-def _within(tolerance: Tolerance, baseline: Facts | None, after: Facts) -> Finding:
-    if baseline is None:
-        raise ConfigError(
-            "[check.baseline] compares with an earlier scan: give --baseline FILE, or leave the table out"
-        )
+def _within(tolerance: Tolerance, baseline: Facts, after: Facts) -> Finding:
     name = tolerance.quantity
     unit: Literal["accounts", "usd"] = "usd" if name in ("collateral", "debt", "seizable") else "accounts"
     old, new = _quantity(baseline, name), _quantity(after, name)

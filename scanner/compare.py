@@ -6,26 +6,22 @@ what-if per row, each computed exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import fsum
 from typing import Final
 
 import polars as pl
 
 from scanner.errors import ConfigError
+from scanner.facts import HURT, total_usd
 from scanner.frames import POSITION_KEY
 from scanner.options import ScanOptions
 from scanner.rescan import Scanned, assessed, rescanned
 from scanner.results import ScanResult
-from scanner.views import NOW
+from scanner.views import best_now
 from scanner.whatif import WhatIf
 from scanner.whatif_parts import Part, parts_of
 
-__all__ = ["CHANGED", "HURT", "Impact", "ImpactRow", "changed_accounts", "impact_of", "impact_table"]
-
-HURT: Final = ("liquidatable", "blocked")
-"""Statuses of accounts whose health factor is below one."""
+__all__ = ["CHANGED", "Impact", "ImpactRow", "changed_accounts", "impact_of", "impact_table"]
 
 CHANGED: Final = pl.Schema(
     {
@@ -129,10 +125,10 @@ def impact_of(before: ScanResult, after: ScanResult) -> Impact:
         blocked=newly.filter(status="blocked").height,
         no_longer=counts["no_longer"],
         unpriced=counts["unpriced"],
-        debt_usd=_sum(newly["debt_usd"]),
-        seized_usd=_sum(called["seize_usd"]),
-        repaid_usd=_sum(called["repay_usd"]),
-        bad_debt_usd=_sum(called["bad_debt_usd"]),
+        debt_usd=total_usd(newly["debt_usd"].to_list()),
+        seized_usd=total_usd(called["seize_usd"].to_list()),
+        repaid_usd=total_usd(called["repay_usd"].to_list()),
+        bad_debt_usd=total_usd(called["bad_debt_usd"].to_list()),
     )
 
 
@@ -162,23 +158,14 @@ def impact_table(scanned: Scanned, what: WhatIf, options: ScanOptions) -> tuple[
 
 
 def _best_calls(result: ScanResult) -> pl.DataFrame:
-    best = result.frames["seizures"].filter((pl.col("factor") == NOW) & pl.col("best"))
-    units = result.frames["markets"].select("chain_id", "protocol", "market_id", "base_unit", "quote_usd")
-    joined = best.join(units, on=["chain_id", "protocol", "market_id"], how="left", validate="m:1")
-
     def usd(raw: str, name: str) -> pl.Expr:
         return (pl.col(raw).cast(pl.Float64) / pl.col("base_unit").cast(pl.Float64) * pl.col("quote_usd")).alias(name)
 
-    return joined.select(
+    return best_now(result).select(
         *POSITION_KEY,
         "debt_reserve",
         "collateral_reserve",
         usd("repay_value_raw", "repay_usd"),
-        usd("seize_value_raw", "seize_usd"),
+        "seize_usd",
         usd("bad_debt_raw", "bad_debt_usd"),
     )
-
-
-def _sum(values: Sequence[float | None] | pl.Series) -> float | None:
-    found = list(values)
-    return None if any(value is None for value in found) else fsum(value for value in found if value is not None)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
+import polars as pl
+
 from scanner.results import Snapshot
 from scanner.verdict import Finding, Verdict
 from scanner.views import eip55
 
-__all__ = ["account_lines", "allowed_text", "details", "headline", "one_line", "place", "summary_line", "value_text"]
+__all__ = ["allowed_text", "details", "headline", "one_line", "place", "summary_line", "tame", "value_text"]
 
-SHOWN: Final = 10
+_SHOWN: Final = 10
 
 
 def one_line(text: str) -> str:
     """Put text on one line without characters that steer a terminal; names on a chain are anybody's."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def tame(text: str) -> str:
+    """Put text on one line that neither a terminal nor a CI system takes for a command."""
+    return one_line(text).replace("::", ": :").replace("##[", "## [")
 
 
 def value_text(finding: Finding) -> str:
@@ -46,11 +53,11 @@ def headline(finding: Finding) -> str:
     return one_line(f"{finding.name}: {finding.reason}, {allowed_text(finding)} allowed")
 
 
-def details(finding: Finding, verdict: Verdict, shown: int = SHOWN) -> list[str]:
+def details(finding: Finding, verdict: Verdict, shown: int = _SHOWN) -> list[str]:
     """Say which accounts, which band, which block, and how to see it again; one line each."""
     lines = []
     if finding.accounts is not None and finding.accounts.height:
-        some = ", ".join(account_lines(finding, shown))
+        some = ", ".join(_account_words(finding.accounts.head(shown)))
         more = finding.accounts.height - shown
         lines.append(f"accounts, largest first: {some}" + (f" and {more:,} more" if more > 0 else ""))
     if finding.span is not None:
@@ -62,14 +69,11 @@ def details(finding: Finding, verdict: Verdict, shown: int = SHOWN) -> list[str]
     return [one_line(line) for line in lines]
 
 
-def account_lines(finding: Finding, shown: int = SHOWN) -> list[str]:
-    """Name the largest accounts, each with its dollars where they are known."""
-    if finding.accounts is None:
-        return []
-    rows = finding.accounts.head(shown).select("position", "account", "amount_usd").iter_rows()
+def _account_words(rows: pl.DataFrame) -> list[str]:
+    """Name accounts, each with its dollars where they are known."""
     return [
         eip55(account if position == account else f"{account} ({position})") + ("" if usd is None else f" ${usd:,.0f}")
-        for position, account, usd in rows
+        for position, account, usd in rows.select("position", "account", "amount_usd").iter_rows()
     ]
 
 

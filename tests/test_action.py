@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -31,7 +32,7 @@ class Runner:
         for file in self.files.values():
             file.touch()
 
-    def run(self, name: str, **inputs: str) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str, variables: Mapping[str, str] = {}, **inputs: str) -> subprocess.CompletedProcess[str]:
         step = STEPS[name]
         assert step["shell"] == "bash"
         assert set(inputs) <= set(ACTION["inputs"]), "an input that the action does not have"
@@ -39,12 +40,13 @@ class Runner:
         script = self.folder / "script.sh"
         script.write_text(step["run"], encoding="utf-8")
         environment = {
-            "PATH": f"{BIN}:/usr/bin:/bin",
+            "PATH": f"{self.folder / 'bin'}:{BIN}:/usr/bin:/bin",
             "HOME": str(self.folder),
             "GITHUB_ACTIONS": "true",
             "RUNNER_TEMP": str(self.folder),
             "LIQBANDS_DATA_DIR": str(self.folder / "data"),
             **{key: str(file) for key, file in self.files.items()},
+            **variables,
             **{key: self._expand(text, values) for key, text in step["env"].items()},
         }
         return subprocess.run(
@@ -137,6 +139,20 @@ def test_a_dead_node_is_not_a_broken_limit(runner: Runner) -> None:
     )
     assert done.returncode == 3
     assert "SECRETKEY" not in done.stdout + done.stderr + runner.summary
+
+
+def test_the_url_is_on_no_command_line_and_wins(runner: Runner) -> None:
+    program = runner.folder / "bin" / "liqbands"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\necho "words: $*"\necho "url: $LIQBANDS_RPC_URL, of the chain: $ETHEREUM_RPC_URL."\n')
+    program.chmod(0o755)
+    inputs = {"chain": "ethereum", "rpc-url": "http://node/SECRETKEY", "report-folder": ""}
+    done = runner.run("Check", {"ETHEREUM_RPC_URL": "http://other"}, **inputs)
+    assert done.returncode == 0, done.stderr
+    words, url = done.stdout.splitlines()
+    assert "SECRETKEY" not in words
+    assert url == "url: http://node/SECRETKEY, of the chain: ."
+    assert runner.outputs["document"] == "liqbands-report/check.json"
 
 
 def test_an_installed_program_is_used(runner: Runner) -> None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from scanner.check import judge
+from scanner.check import judge, refuse_incomparable
 from scanner.cli.check_options import Limiting, Reports
 from scanner.cli.commands import connecting, draw, progress_of
 from scanner.cli.faults import tell_faults
 from scanner.cli.files import check_file, load_text, save
 from scanner.cli.fork_options import Fork
-from scanner.cli.forking import fork_payload
-from scanner.cli.gather import scan_options, what_if
+from scanner.cli.gather import fork_payload, scan_options, what_if
 from scanner.cli.impacts import impact_fields, impact_words
 from scanner.cli.options import Output, ProvenRisk, Reading, Talk, WhatIfs
 from scanner.cli.reproduce import command_line, limit_words
@@ -23,7 +22,7 @@ from scanner.config import config_file, load_file, on_github, step_summary, text
 from scanner.earlier import read_facts
 from scanner.errors import ConfigError
 from scanner.facts import Facts, facts_of
-from scanner.findings import headline, summary_line
+from scanner.findings import headline, summary_line, tame
 from scanner.limits import At, Limits, limits_of, merged, parse_limits
 from scanner.options import ScanOptions
 from scanner.pipeline import Scanned, rescanned, scan_read
@@ -86,12 +85,12 @@ def run_check(
     _tell(verdict, table, output, reports, form, _limits_file(reading))
     if not talk.quiet:
         for warning in states.first.result.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(tame(f"warning: {warning}"), file=sys.stderr)
     tell_faults(states.first.result, options)
     if form != "table" and not talk.quiet:
-        print(summary_line(verdict), file=sys.stderr)
+        print(tame(summary_line(verdict)), file=sys.stderr)
         for finding in (*verdict.of("broken"), *verdict.of("unjudged")):
-            print(headline(finding), file=sys.stderr)
+            print(tame(headline(finding)), file=sys.stderr)
     return verdict.exit_code
 
 
@@ -118,15 +117,7 @@ def _limits(reading: Reading, limiting: Limiting, *, changes: bool, quiet: bool)
     file = load_file(config_file(reading.config))
     limits = merged(parse_limits(file.check, _limits_file(reading)), given)
     compares = changes or limiting.baseline is not None
-    if limits.max_new_liquidatable is not None and not compares:
-        raise ConfigError(
-            "max_new_liquidatable compares two states: give a what-if (such as --set-lt USDC=76%), --fork, or "
-            "--baseline FILE, a document of liqbands accounts --format json"
-        )
-    if limits.baseline and limiting.baseline is None:
-        raise ConfigError(
-            "[check.baseline] compares with an earlier scan: give --baseline FILE, or leave the table out"
-        )
+    refuse_incomparable(limits, changes=changes, baseline=limiting.baseline is not None)
     if limits:
         return limits
     if not compares:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,15 +17,16 @@ from scanner.config import text_columns
 from scanner.diff import compare_facts
 from scanner.errors import ConfigError
 from scanner.facts import Facts, facts_of
+from scanner.findings import tame
 from scanner.pipeline import scan
 
-__all__ = ["is_block", "run_diff"]
+__all__ = ["run_diff"]
 
 _BLOCK: Final = re.compile(r"-?[0-9]{1,15}|latest|safe|finalized|pending|earliest|0x[0-9a-fA-F]{64}")
 _INCOMPLETE: Final = 4
 
 
-def is_block(text: str) -> bool:
+def _is_block(text: str) -> bool:
     """Say whether a side is a block; a file of that name is written ./NAME."""
     return _BLOCK.fullmatch(text) is not None
 
@@ -49,15 +51,14 @@ def run_diff(
     if reading.block is not None or reading.replay is not None or reading.record is not None:
         raise ConfigError("a diff names its blocks itself: leave out --block, --replay and --record")
     for side in sides:
-        if side != "-" and not is_block(side) and not Path(side).exists():
+        if side != "-" and not _is_block(side) and not Path(side).exists():
             raise ConfigError(
                 f"{side}: there is no such file, and no block is named so (a number, latest, -100, 0xHASH)"
             )
-    first, second = (load_facts(side) if not is_block(side) else _scan(side, reading, risk, talk) for side in sides)
-    for name in ("chain_id",):
-        one, other = getattr(first.snapshot, name), getattr(second.snapshot, name)
-        if one != other:
-            raise ConfigError(f"{first.name} is of chain {one}, {second.name} of chain {other}: compare one chain")
+    first, second = (load_facts(side) if not _is_block(side) else _scan(side, reading, risk, talk) for side in sides)
+    one, other = first.snapshot.chain_id, second.snapshot.chain_id
+    if one != other:
+        raise ConfigError(f"{first.name} is of chain {one}, {second.name} of chain {other}: compare one chain")
     if set(first.markets) != set(second.markets):
         told = (f"{facts.name} is of {', '.join(sorted(facts.markets)) or 'no market'}" for facts in (first, second))
         raise ConfigError(f"{'; '.join(told)}: compare the same markets")
@@ -74,7 +75,10 @@ def run_diff(
         from scanner.export.markdown import diff_markdown
 
         save(output.output, diff_markdown(difference).encode())
-    if _faulty(first, second) and not risk.allow_incomplete:
+    faults = [(facts.name, fault) for facts in (first, second) for fault in facts.faults]
+    for name, fault in faults:
+        print(tame(f"{fault.kind}: {name}: {fault.text}"), file=sys.stderr)
+    if faults and not risk.allow_incomplete:
         return _INCOMPLETE
     return int(exit_code and difference.different)
 
@@ -84,13 +88,3 @@ def _scan(block: str, reading: Reading, risk: ProvenRisk, talk: Talk) -> Facts:
     with progress_of(talk) as progress:
         connecting(options, progress)
         return facts_of(scan(options, listener=progress))
-
-
-def _faulty(*sides: Facts) -> bool:
-    """Say on stderr what is wrong with either side."""
-    import sys
-
-    faults = [(facts.name, fault) for facts in sides for fault in facts.faults]
-    for name, fault in faults:
-        print(f"{fault.kind}: {name}: {fault.text}", file=sys.stderr)
-    return bool(faults)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from scanner.cli.curtain import remember
 from scanner.cli.files import check_file
+from scanner.cli.fork_options import Fork
 from scanner.cli.options import ProvenRisk, Reading, Risk, WhatIfs
 from scanner.config import FileConfig, config_file, load_file, resolve_endpoints
 from scanner.errors import ConfigError
@@ -15,7 +16,10 @@ from scanner.options import ScanOptions
 from scanner.sources import configured
 from scanner.whatif import WhatIf, parse_whatif
 
-__all__ = ["Extent", "scan_options", "what_if"]
+if TYPE_CHECKING:
+    from scanner.fork import Payload
+
+__all__ = ["Extent", "fork_payload", "scan_options", "what_if"]
 
 Extent = Literal["factor", "factors", "accounts"]
 
@@ -23,6 +27,28 @@ Extent = Literal["factor", "factors", "accounts"]
 def what_if(whatifs: WhatIfs) -> WhatIf:
     """Read the what-if options. Raises ConfigError."""
     return parse_whatif(whatifs.shock, whatifs.set_lt, whatifs.set_bonus, whatifs.set_emode, whatifs.time)
+
+
+def fork_payload(fork: Fork) -> Payload | None:
+    """Read the payload; None where no fork is asked for. Raises ConfigError for a payload without a fork."""
+    parts = {
+        "--tx": fork.tx,
+        "--impersonate": fork.impersonate,
+        "--payload": fork.payload,
+        "--fork-time": fork.fork_time,
+    }
+    given = [name for name, value in parts.items() if value]
+    if not fork.fork:
+        if given:
+            raise ConfigError(f"{' and '.join(given)} run on a fork: add --fork")
+        return None
+    if not given:
+        raise ConfigError(
+            "--fork without a payload changes nothing: give --impersonate and --tx, --payload or --fork-time"
+        )
+    from scanner.fork import parse_payload  # anvil and all that is asked of it: only where a fork is
+
+    return parse_payload(fork.impersonate, fork.tx, fork.payload, fork.fork_time)
 
 
 def scan_options(reading: Reading, risk: Risk | None = None, extent: Extent = "accounts") -> ScanOptions:

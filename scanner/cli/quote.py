@@ -11,8 +11,9 @@ from typing import Literal
 import polars as pl
 
 from scanner.cli.addresses import parse_address
-from scanner.cli.commands import check_output, draw, exit_code, scan_options, scan_what, what_if
+from scanner.cli.commands import check_output, draw, exit_code, scan_what
 from scanner.cli.files import save
+from scanner.cli.gather import scan_options, what_if
 from scanner.cli.options import Output, Reading, Risk, Talk, WhatIfs
 from scanner.errors import ConfigError
 from scanner.options import ScanOptions, parse_timestamp

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, Final
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import msgspec
@@ -92,12 +94,15 @@ def _case(finding: Finding, verdict: Verdict) -> ElementTree.Element:
 
 
 def sarif(verdict: Verdict, file: str) -> bytes:
-    """Write SARIF 2.1.0. ``file`` is where the limits stand, relative to the repository: a result needs a place."""
+    """Write SARIF 2.1.0. ``file`` is where the limits stand, relative to the repository: a result needs a place.
+
+    All are at that one place, so each result has a fingerprint: by the place alone GitHub would take them for one.
+    """
     rules: dict[str, str] = {}
     results = []
-    told = [(f.limit, _message(f, verdict), f.outcome) for f in verdict.findings if f.outcome != "holds"]
-    told += [("data", fault.text, "broken") for fault in verdict.faults]
-    for rule, text, outcome in told:
+    told = [(f.limit, f.name, _message(f, verdict), f.outcome) for f in verdict.findings if f.outcome != "holds"]
+    told += [("data", fault.text, one_line(fault.text), "broken") for fault in verdict.faults]
+    for rule, name, text, outcome in told:
         rules.setdefault(rule, _MEANINGS.get(rule, "A quantity is farther from the baseline than allowed"))
         results.append(
             {
@@ -105,8 +110,9 @@ def sarif(verdict: Verdict, file: str) -> bytes:
                 "level": "error" if outcome == "broken" else "warning",
                 "message": {"text": text},
                 "locations": [
-                    {"physicalLocation": {"artifactLocation": {"uri": file}, "region": {"startLine": 1}}},
+                    {"physicalLocation": {"artifactLocation": {"uri": quote(file)}, "region": {"startLine": 1}}},
                 ],
+                "partialFingerprints": {"primaryLocationLineHash": sha256(name.encode()).hexdigest()},
             }
         )
     driver: dict[str, Any] = {

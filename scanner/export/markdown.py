@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from scanner.diff import Difference, Total
+from scanner.diff import Difference, Total, compare_facts
 from scanner.facts import Facts
 from scanner.findings import allowed_text, details, headline, one_line, place, summary_line, value_text
 from scanner.verdict import Finding, Verdict
@@ -18,7 +18,11 @@ __all__ = ["SUMMARY_BYTES", "bounded", "check_markdown", "diff_markdown", "escap
 
 SUMMARY_BYTES: Final = 1 << 20
 """What GitHub takes as the summary of a step; a larger one is refused as a whole."""
-_SPECIAL: Final = re.compile(r"[\\`*{}\[\]<>#|~@!&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")  # inside a word _ is itself
+_SPECIAL: Final = re.compile(
+    r"[\\`*{}\[\]<>#|~@!&]"
+    r"|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"  # inside a word _ is itself
+    r"|:(?=//)|(?<=[Ww]{3})\."  # else GitHub makes a link of an address
+)
 _SHOWN: Final = 20
 _BANDS: Final = 20
 _OUTCOMES: Final = {"broken": "**broken**", "unjudged": "not judged", "holds": "kept"}
@@ -87,7 +91,7 @@ def diff_markdown(difference: Difference) -> str:
 
 
 def _grid(head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> list[str]:
-    marks = [":--" if place < left else "--:" for place in range(len(head))]
+    marks = [":--" if column < left else "--:" for column in range(len(head))]
     return [f"| {' | '.join(cells)} |" for cells in (head, marks, *rows)]
 
 
@@ -160,8 +164,6 @@ def _moves(totals: Sequence[Total]) -> list[str]:
 
 
 def _changed(before: Facts, after: Facts) -> list[str]:
-    from scanner.diff import compare_facts
-
     return _moves(compare_facts(before, after).totals)
 
 

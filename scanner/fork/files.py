@@ -1,4 +1,4 @@
-"""Payloads from files: a list of transactions as JSON or TOML, or what ``forge script`` wrote about a broadcast."""
+"""Payloads as the command line gives them; files are lists of transactions, or what ``forge script`` broadcast."""
 
 from __future__ import annotations
 
@@ -10,15 +10,37 @@ from typing import Any, Final
 import msgspec
 
 from scanner.errors import ConfigError, suggest
-from scanner.fork.payload import Payload, Step, Transaction, Wait, address, amount, calldata, wait
+from scanner.fork.payload import Payload, Step, Transaction, Wait, address, amount, calldata, given_steps, wait
 
-__all__ = ["read_payload"]
+__all__ = ["parse_payload"]
 
 _KEYS: Final = ("from", "to", "data", "value")
 _LARGEST: Final = 50_000_000  # bytes
 
 
-def read_payload(path: Path) -> Payload:
+def parse_payload(
+    impersonate: Sequence[str] = (),
+    tx: Sequence[str] = (),
+    files: Sequence[str | Path] = (),
+    time: str | None = None,
+) -> Payload:
+    """Read a payload as the command line takes it: files first, then ``tx`` in order, then ``time``.
+
+    ``tx``: ``TO:DATA``, ``TO:DATA:WEI``, or ``+2d`` to let time pass there. ``impersonate``: the sender of all of them,
+    or one for each. Raises ConfigError.
+    """
+    parts = [_read(Path(file)) for file in files]
+    chains = sorted({part.chain_id for part in parts if part.chain_id is not None})
+    if len(chains) > 1:
+        raise ConfigError(f"the payload files are of different chains: {', '.join(map(str, chains))}")
+    steps = [step for part in parts for step in part.steps]
+    steps += given_steps(impersonate, tx)
+    if time is not None:
+        steps.append(Wait(wait(time, "--fork-time")))
+    return Payload(tuple(steps), chains[0] if chains else None)
+
+
+def _read(path: Path) -> Payload:
     """Read a payload file. Raises ConfigError that names the transaction and the key.
 
     A list, or ``transactions`` of an object: each with ``from``, ``to``, and optionally ``data`` and ``value`` (wei);
@@ -41,7 +63,8 @@ def read_payload(path: Path) -> Payload:
 
 def _content(path: Path) -> Any:
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(raw) > _LARGEST:

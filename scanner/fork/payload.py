@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from scanner.errors import ConfigError
 from scanner.units import ADDRESS
 
-__all__ = ["Payload", "Step", "Transaction", "Wait", "address", "amount", "calldata", "parse_payload", "wait"]
+__all__ = ["Payload", "Step", "Transaction", "Wait", "address", "amount", "calldata", "given_steps", "wait"]
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST: Final = 10 * 366 * 86_400
@@ -60,31 +59,8 @@ class Payload:
         return bool(self.steps)
 
 
-def parse_payload(
-    impersonate: Sequence[str] = (),
-    tx: Sequence[str] = (),
-    files: Sequence[str | Path] = (),
-    time: str | None = None,
-) -> Payload:
-    """Read a payload as the command line takes it: files first, then ``tx`` in order, then ``time``.
-
-    ``tx``: ``TO:DATA``, ``TO:DATA:WEI``, or ``+2d`` to let time pass there. ``impersonate``: the sender of all of them,
-    or one for each. Raises ConfigError.
-    """
-    from scanner.fork.files import read_payload
-
-    parts = [read_payload(Path(file)) for file in files]
-    chains = {part.chain_id for part in parts} - {None}
-    if len(chains) > 1:
-        raise ConfigError(f"the payload files are of different chains: {', '.join(map(str, sorted(map(int, chains))))}")  # type: ignore[arg-type]
-    steps = [step for part in parts for step in part.steps]
-    steps += _given(impersonate, tx)
-    if time is not None:
-        steps.append(Wait(wait(time, "--fork-time")))
-    return Payload(tuple(steps), next(iter(chains), None))
-
-
-def _given(impersonate: Sequence[str], tx: Sequence[str]) -> list[Step]:
+def given_steps(impersonate: Sequence[str], tx: Sequence[str]) -> list[Step]:
+    """Read ``--tx`` in order, each from its sender; ``files.parse_payload`` says more. Raises ConfigError."""
     senders = [address(sender, "--impersonate") for sender in impersonate]
     count = sum(not text.startswith("+") for text in tx)
     if count and not senders:

@@ -8,13 +8,13 @@ from typing import Any, Final
 import polars as pl
 
 from scanner.diff import Difference, Total, compare_facts
-from scanner.findings import allowed_text, details, headline, one_line, place, summary_line, value_text
+from scanner.findings import allowed_text, details, headline, place, summary_line, tame, value_text
 from scanner.render.accounts import status_role
 from scanner.render.header import what_if_lines
 from scanner.render.ink import Ink
 from scanner.render.lines import Column, Drawing, Grid, Line, wrap
 from scanner.render.words import clean, count, money, short_address
-from scanner.verdict import Verdict
+from scanner.verdict import Finding, Verdict
 from scanner.views import eip55
 
 __all__ = ["CheckReport", "DiffReport"]
@@ -47,7 +47,7 @@ class CheckReport(Drawing):
         if verdict.findings:
             yield Line()
             columns = [Column("limit", "left"), Column("", "left"), Column("value"), Column("allowed", rank=1)]
-            yield from Grid(columns, [self._limit(place) for place in range(len(verdict.findings))]).lines(ink, width)
+            yield from Grid(columns, [_limit(finding) for finding in verdict.findings]).lines(ink, width)
         if self.table:
             yield Line()
             yield from _table(self.table).lines(ink, width)
@@ -68,15 +68,6 @@ class CheckReport(Drawing):
                     label, _, text = line.partition(": ")
                     said = (text, f"   {label}:") if text else (line, "  ")
                     yield from wrap(_tame(said[0], 2_000), ink.dim, max(width, 60), head=(said[1], ink.plain))
-
-    def _limit(self, place: int) -> list[Cell]:
-        finding = self.verdict.findings[place]
-        return [
-            (_tame(finding.name, 48), "bold"),
-            _WORDS[finding.outcome],
-            (value_text(finding), ""),
-            (_tame(allowed_text(finding), 40), "dim"),
-        ]
 
 
 class DiffReport(Drawing):
@@ -115,12 +106,21 @@ class DiffReport(Drawing):
 
 def _tame(text: str, limit: int = _LIMIT) -> str:
     """Drop what steers a terminal, and what a CI system would take for a command of ours."""
-    return clean(one_line(text), limit).replace("::", ": :").replace("##[", "## [")
+    return clean(tame(text), limit)
+
+
+def _limit(finding: Finding) -> list[Cell]:
+    return [
+        (_tame(finding.name, 48), "bold"),
+        _WORDS[finding.outcome],
+        (value_text(finding), ""),
+        (_tame(allowed_text(finding), 40), "dim"),
+    ]
 
 
 def _table(table: Sequence[Mapping[str, Any]]) -> Drawing:
     names = list(table[0])
-    columns = [Column(name, "left" if place == 0 else "right", _RANKS.get(name, 0)) for place, name in enumerate(names)]
+    columns = [Column(name, "left" if at == 0 else "right", _RANKS.get(name, 0)) for at, name in enumerate(names)]
     return Grid(
         columns, [[(_tame(str(row[name]), 40), "bold" if name == names[0] else "") for name in names] for row in table]
     )

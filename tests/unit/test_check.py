@@ -265,6 +265,7 @@ def test_markdown_gives_no_character_a_meaning() -> None:
     assert rows
     assert {row.count("|") for row in rows if "max" in row} == {5}
     assert escape("[x](javascript:y) @team") == "&#91;x&#93;(javascript:y) &#64;team"
+    assert escape("https://a.b www.a.b") == "https&#58;//a.b www&#46;a.b"
 
 
 def test_a_summary_is_cut_at_a_line_and_says_so() -> None:
@@ -298,6 +299,8 @@ def test_sarif_has_what_its_schema_requires() -> None:
         assert result["message"]["text"]
         assert result["level"] in ("error", "warning")
         assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "limits/liqbands.toml"
+    assert len({result["partialFingerprints"]["primaryLocationLineHash"] for result in run["results"]}) == 2
+    assert '"uri": "my%20limits.toml"' in sarif(evil(), "my limits.toml").decode()
 
 
 def test_documents_keep_their_schemas() -> None:

@@ -13,9 +13,10 @@ from eth_utils.crypto import keccak
 
 from scanner.chain.world import Change, World
 from scanner.cli.fork_options import Fork
-from scanner.cli.forking import fork_payload
+from scanner.cli.gather import fork_payload
 from scanner.errors import ConfigError
-from scanner.fork.payload import Payload, Transaction, Wait, parse_payload
+from scanner.fork.files import parse_payload
+from scanner.fork.payload import Payload, Transaction, Wait
 from scanner.fork.reverts import revert_reason
 
 FROM, TO, OTHER = ("0x" + pair * 20 for pair in ("a1", "b2", "c3"))

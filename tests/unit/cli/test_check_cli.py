@@ -126,3 +126,20 @@ def test_diff_of_documents(capsys: Capture) -> None:
 
 def test_words_of_a_chain_stay_on_their_line() -> None:
     assert one_line("a\n::error::b\x1b[31m\u202e") == "a ::error::b [31m"
+
+
+def test_words_of_a_document_command_neither_a_terminal_nor_a_runner(capsys: Capture) -> None:
+    assert invoke(capsys, "scan", *REPLAY, "--format", "json", "-o", "a.json").code == 0
+    document = json.loads(Path("a.json").read_text())
+    document["markets"][0]["name"] = "x\n::error::owned ##[error]owned\x1b[31m"
+    document["markets"][0]["verified"]["mismatches"] = ["0x" + "1" * 40]
+    Path("b.json").write_text(json.dumps(document))
+    for told in (
+        invoke(capsys, "diff", "a.json", "b.json"),
+        check(capsys, "--baseline", "b.json", "--max-liquidatable", "50", "--format", "json"),
+    ):
+        assert told.code == 4
+        assert "differ from the contract" in told.err
+        assert not any(line.startswith("::") for line in told.err.splitlines())
+        assert "##[" not in told.err
+        assert "\x1b" not in told.err
