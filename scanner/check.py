@@ -41,12 +41,15 @@ def judge(
     newly, lost = None, 0
     if compared is not None and (compared.accounts is not None or limits.max_new_liquidatable is not None):
         newly, lost = newly_hurt(compared, after), newly_unpriced(compared, after)
+    since = baseline if before is not None and baseline is not None and baseline.accounts is not None else None
+    start = compared if compared is not None and compared.accounts is not None else after
     findings = [
         *_new(limits, newly, lost),
-        *_liquidatable(limits, after),
-        *(_at(_SEIZABLE, after, each.at, each.allowed, places) for each in limits.max_seizable),
-        *(_at(_LARGEST, after, each.at, each.allowed, places) for each in limits.max_largest_account),
-        *(_at(_BAD_DEBT, after, each.at, each.allowed, places) for each in limits.max_bad_debt),
+        *([] if since is None else _new(limits, newly_hurt(since, after), newly_unpriced(since, after), since.name)),
+        *_liquidatable(limits, after, lost),
+        *(_at(_SEIZABLE, start, after, each.at, each.allowed, places) for each in limits.max_seizable),
+        *(_at(_LARGEST, start, after, each.at, each.allowed, places) for each in limits.max_largest_account),
+        *(_at(_BAD_DEBT, start, after, each.at, each.allowed, places) for each in limits.max_bad_debt),
         *_unpriced(limits, after),
         *_verified(limits, before, after),
         *(_within(tolerance, baseline, after) for tolerance in limits.baseline if baseline is not None),
@@ -95,6 +98,11 @@ def _same_markets(baseline: Facts, after: Facts) -> None:
             f"the baseline {baseline.name} is of chain {baseline.snapshot.chain_id}, this scan of chain "
             f"{after.snapshot.chain_id}: compare the same chain"
         )
+    if baseline.snapshot.what_if:
+        raise DataError(
+            f"the baseline {baseline.name} is no scan of a chain as it was: "
+            f"{'; '.join(baseline.snapshot.what_if)[:200]}; give one without a what-if or fork"
+        )
     if set(baseline.markets) != set(after.markets):
         raise DataError(
             f"the baseline {baseline.name} is of {', '.join(sorted(baseline.markets)) or 'no market'}, this scan of "
@@ -106,13 +114,13 @@ def _accounts(number: int) -> str:
     return f"{number:,} account{'' if number == 1 else 's'}"
 
 
-def _new(limits: Limits, newly: pl.DataFrame | None, lost: int) -> list[Finding]:
+def _new(limits: Limits, newly: pl.DataFrame | None, lost: int, since: str = "") -> list[Finding]:
     allowed = limits.max_new_liquidatable
     if allowed is None or newly is None:
         return []
     outcome: Outcome = "broken" if newly.height > allowed else "unjudged" if lost else "holds"
     verb = "becomes" if newly.height == 1 else "become"
-    reason = f"{_accounts(newly.height)} {verb} liquidatable"
+    reason = f"{_accounts(newly.height)} {verb} liquidatable{f' since {since}' if since else ''}"
     if lost:
         reason += f"; of {_accounts(lost)} without a price after the change nobody can tell"
     return [
@@ -122,7 +130,7 @@ def _new(limits: Limits, newly: pl.DataFrame | None, lost: int) -> list[Finding]
     ]
 
 
-def _liquidatable(limits: Limits, after: Facts) -> list[Finding]:
+def _liquidatable(limits: Limits, after: Facts, lost: int) -> list[Finding]:
     allowed = limits.max_liquidatable
     if allowed is None:
         return []
@@ -132,7 +140,8 @@ def _liquidatable(limits: Limits, after: Facts) -> list[Finding]:
         hurt = after.accounts.filter(pl.col("status").is_in(HURT))
         rows = largest_first(hurt.with_columns(pl.col("debt_usd").alias("amount_usd")))
     reason = f"{_accounts(count)} with a health factor below one"
-    outcome: Outcome = "broken" if count > allowed else "holds"
+    reason += f"; of {_accounts(lost)} without a price after the change nobody can tell" if lost else ""
+    outcome: Outcome = "broken" if count > allowed else "unjudged" if lost else "holds"
     return [Finding("max_liquidatable", outcome, "accounts", count, allowed, str(allowed), reason, accounts=rows)]
 
 
@@ -165,12 +174,15 @@ _LARGEST: Final = _Measure(
 _BAD_DEBT: Final = _Measure("max_bad_debt", _short, fsum, "of debt beyond its collateral")
 
 
-def _at(measure: _Measure, after: Facts, at: At, allowed: Allowed, shocked: Mapping[At, Facts]) -> Finding:
+def _at(
+    measure: _Measure, start: Facts, after: Facts, at: At, allowed: Allowed, shocked: Mapping[At, Facts]
+) -> Finding:
+    """Judge what is measured at a place; unknown where accounts have no price there that had one at the start."""
     facts = after if at.factor is None else shocked[at]
     most, span = _dollars(allowed, after.collateral_usd), _span(after, at)
     rows = largest_first(measure.amounts(named(facts)))
     known = facts.collateral_usd is not None and not rows["amount_usd"].null_count() and most is not None
-    lost = facts.totals["unpriced"].account_count - after.totals["unpriced"].account_count
+    lost = newly_unpriced(start, facts)
     value = measure.value(rows["amount_usd"].to_list()) if known else None
     where = "now" if at.factor is None else f"at {at.factor} {at.move}"
     if value is None or most is None:
@@ -214,8 +226,10 @@ def _unpriced(limits: Limits, after: Facts) -> list[Finding]:
     allowed = limits.max_unpriced_debt
     if allowed is None:
         return []
-    count, most = after.totals["unpriced"].account_count, _dollars(allowed, after.debt_usd)
+    count = after.totals["unpriced"].account_count
     value = after.unpriced_debt_usd if count else 0.0
+    whole = None if after.debt_usd is None or value is None else after.debt_usd + value
+    most = _dollars(allowed, whole)
     rows = None
     if after.accounts is not None:
         unpriced = after.accounts.filter(pl.col("status") == "unpriced")

@@ -9,6 +9,7 @@ import polars as pl
 
 from scanner.errors import DataError
 from scanner.facts import ACCOUNTS, BANDS, Facts, Fault, total_usd
+from scanner.frames import POSITION_KEY
 from scanner.results import Snapshot
 from scanner.views import STATUSES, StatusTotal
 
@@ -165,6 +166,8 @@ def _of_accounts(read: _Accounts, name: str) -> Facts:
         for account in read.accounts
     ]
     frame = pl.DataFrame([row | {"seizable_usd": None} for row in rows], schema=ACCOUNTS)
+    if (twice := frame.filter(frame.select(POSITION_KEY).is_duplicated())).height:
+        raise DataError(f"{name}: account {twice['position'][0]} is in it twice; make it again")
     held = frame.filter(pl.col("status") != "no_debt", pl.col("status") != "unpriced")
     unread = sum(row.get("what") == "position" for row in read.skipped)
     return Facts(

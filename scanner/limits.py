@@ -31,7 +31,7 @@ QUANTITIES: Final = ("accounts", "collateral", "debt", "liquidatable", "seizable
 """What a baseline is compared by: accounts, dollars, accounts liquidatable now, dollars seizable now, unpriced ones."""
 
 _SCALES: Final = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
-_AMOUNT: Final = re.compile(r"\$?\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([kmb]?)", re.IGNORECASE)
+_AMOUNT: Final = re.compile(r"\$?\s*([0-9]{1,3}(?:[_,][0-9]{3})+|[0-9]+)(\.[0-9]+)?\s*([kmb]?)", re.IGNORECASE)
 _SHARE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
 _MOVE: Final = re.compile(r"([+\-−])([0-9]+(?:\.[0-9]+)?)\s*%")
 
@@ -270,8 +270,10 @@ def _amount(name: str, value: float | str) -> tuple[float | None, float | None]:
     if found := _SHARE.fullmatch(value.strip()):
         return float(Decimal(found[1]) / 100), None
     if found := _AMOUNT.fullmatch(value.strip()):
-        return None, float(Decimal(re.sub("[_,]", "", found[1])) * _SCALES[found[2].lower()])
-    raise ConfigError(f"{name} = {value}: give dollars such as 0, 500k, 50M or 1.5B, or a share such as 2%")
+        number = re.sub("[_,]", "", found[1]) + (found[2] or "")
+        return None, float(Decimal(number) * _SCALES[found[3].lower()])
+    comma = "; a comma stands between thousands only" if "," in value else ""
+    raise ConfigError(f"{name} = {value}: give dollars such as 0, 500k, 50M or 1.5B, or a share such as 2%{comma}")
 
 
 def _verified(value: int | str | None) -> int | None:

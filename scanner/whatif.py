@@ -13,7 +13,7 @@ from scanner.frames import SKIPPED
 from scanner.protocols.interface import Market, MarketRead
 from scanner.risk.rules import Changes, Terms
 from scanner.units import BPS
-from scanner.whatif_prices import moved_graph, moves
+from scanner.whatif_prices import concerns, moved_graph, moves
 from scanner.whatif_text import Setting, Shock, WhatIf, parse_whatif
 
 __all__ = [
@@ -156,16 +156,15 @@ def by_market(reads: Sequence[MarketRead], what: WhatIf) -> list[WhatIf]:
         return [what]
     parts: list[dict[str, list[object]]] = [{name: [] for name in _FIELDS} for _ in reads]
     for shock in what.shocks:
-        errors: list[ConfigError] = []
-        for read, part in zip(reads, parts, strict=True):
+        concerned = [
+            (read, part) for read, part in zip(reads, parts, strict=True) if concerns(read.graph, shock)
+        ] or list(zip(reads, parts, strict=True))
+        for read, part in concerned:
             try:
                 moves(read.graph, quote_usd(read.market), shock)
             except ConfigError as error:
-                errors.append(error)
-            else:
-                part["shocks"].append(shock)
-        if len(errors) == len(reads):
-            raise errors[0]
+                raise ConfigError(f"{read.market.name}: {error}") from error
+            part["shocks"].append(shock)
     for parameter in PARAMETERS:
         for setting in getattr(what, parameter.name):
             owners = [i for i, read in enumerate(reads) if _has(read, parameter, setting.key)]

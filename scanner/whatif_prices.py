@@ -13,7 +13,7 @@ from scanner.risk.ratios import ratio_of, with_ratio
 from scanner.units import WAD
 from scanner.whatif_text import Shock
 
-__all__ = ["Move", "moved_graph", "moves"]
+__all__ = ["Move", "concerns", "moved_graph", "moves"]
 
 _MOST: Final = 2**112  # far above any answer, far below where exact columns end
 _RATIO_UNIT: Final = WAD  # of all ratio providers that are known
@@ -40,6 +40,14 @@ def moves(graph: OracleGraph, quote_usd: float | None, shock: Shock) -> list[Mov
     if not slash:
         raise ConfigError(_no_factor(graph, shock.name))
     return [_ratio_move(graph, shock, symbol, base)]
+
+
+def concerns(graph: OracleGraph, shock: Shock) -> bool:
+    """Say whether a graph has what a shock names; whether it can be moved is another question."""
+    symbol, slash, _ = shock.name.partition("/")
+    if shock.name in graph.factors() or shock.name in graph.groups:
+        return True
+    return bool(slash) and any(symbol in (key, graph.symbols.get(key), graph.assets.get(key)) for key in graph.prices)
 
 
 def moved_graph(graph: OracleGraph, moved: Sequence[Move]) -> OracleGraph:

@@ -24,7 +24,7 @@ from scanner.errors import ConfigError
 from scanner.facts import Facts, facts_of
 from scanner.findings import headline, summary_line, tame
 from scanner.limits import At, Limits, limits_of, merged, parse_limits
-from scanner.options import ScanOptions
+from scanner.options import ScanOptions, parse_timestamp
 from scanner.pipeline import Scanned, rescanned, scan_read
 from scanner.verdict import Finding, Verdict
 from scanner.whatif import WhatIf, parse_whatif
@@ -62,11 +62,15 @@ def run_check(
 ) -> int:
     """Judge one block, or a change of it, by limits."""
     what, payload = what_if(whatifs), fork_payload(fork)
+    if what.seconds and risk.for_timestamp is not None:
+        raise ConfigError(
+            "--time lets time pass after the change only, --for-timestamp judges before and after at one time: give one"
+        )
     _check_files(output, reports)
     limits = _limits(reading, limiting, changes=bool(what) or payload is not None, quiet=talk.quiet)
     options = scan_options(reading, risk, "factor")
     baseline = None if limiting.baseline is None else load_facts(limiting.baseline)
-    states, table, shocked = _compute(options, what, payload, limits, talk)
+    states, table, shocked = _compute(options, what, payload, fork, limits, talk)
     block = states.first.result.snapshot.block_number
 
     def reproduce(finding: Finding) -> str:
@@ -133,18 +137,23 @@ def _limits(reading: Reading, limiting: Limiting, *, changes: bool, quiet: bool)
 
 
 def _compute(
-    options: ScanOptions, what: WhatIf, payload: Payload | None, limits: Limits, talk: Talk
+    options: ScanOptions, what: WhatIf, payload: Payload | None, fork: Fork, limits: Limits, talk: Talk
 ) -> tuple[_States, tuple[ImpactRow, ...] | None, dict[At, Facts]]:
     """Read, change (a fork first, then a what-if on top), and move prices to where limits look."""
     with progress_of(talk) as progress:
         connecting(options, progress)
+        moment, options = options.for_timestamp, replace(options, for_timestamp=None)
         if payload is not None:
-            from scanner.fork import scan_fork
+            from scanner.fork import scan_fork, scan_simulated
 
-            states = _States(*scan_fork(options, payload, progress))
+            scan = scan_simulated if fork.simulate else scan_fork
+            states = _States(*scan(options, payload, progress))
         else:
             states = _States(None, scan_read(options, listener=progress))
         progress.stage("computing")
+        if moment is not None:
+            before = None if states.before is None else _at_time(states.before, moment, options)
+            states = _States(before, _at_time(states.after, moment, options))
         table = None
         if what:
             table = impact_table(states.after, what, options)
@@ -155,6 +164,19 @@ def _compute(
             for at in limits.places
         }
     return states, table, shocked
+
+
+def _at_time(scanned: Scanned, text: str, options: ScanOptions) -> Scanned:
+    """Let time pass until the moment that all is judged at: amounts and health too are those of that time."""
+    moment, now = parse_timestamp(text, scanned.result.snapshot.block_timestamp), scanned.reads[0].market.timestamp
+    if moment < now:
+        raise ConfigError(f"--for-timestamp {text} is before the fork's own time: its payload lets time pass")
+    if moment == now:
+        return scanned
+    later = rescanned(scanned, WhatIf(seconds=moment - now), options)
+    checked = [market.verified_accounts for market in scanned.result.markets]  # what was read was compared all the same
+    markets = [replace(m, verified_accounts=n) for m, n in zip(later.result.markets, checked, strict=True)]
+    return replace(later, result=replace(later.result, markets=tuple(markets)))
 
 
 def _check_files(output: Output, reports: Reports) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final
 
@@ -71,6 +71,8 @@ class Ledger:
         self._held = {}
         yield _line(_head(result, "base"))
         *_, end = self._changes(result, rows)
+        # what was left out before the consumer stopped is not known here: each account is written when it differs at all
+        self._held = {key: replace(held, wad=None) for key, held in self._held.items()}
         yield end
 
     def block(self, result: ScanResult, rows: pl.DataFrame | None = None) -> Iterator[bytes]:

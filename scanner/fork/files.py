@@ -112,6 +112,8 @@ def _broadcast(entries: Sequence[object], path: Path) -> list[Step]:
         sent = entry.get("transaction") if isinstance(entry, Mapping) else None
         if not isinstance(sent, Mapping):
             raise ConfigError(f"{name}: it has no transaction, as the others of this broadcast have")
+        if sent.get("authorizationList"):
+            raise ConfigError(f"{name}: it delegates accounts to code (EIP-7702), which is not done on a fork")
         to = sent.get("to")
         steps.append(
             Transaction(

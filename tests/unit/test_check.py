@@ -335,3 +335,50 @@ def test_a_diff_tells_who_came_and_went() -> None:
     found = compare_facts(bands, moved).bands
     assert found is not None
     assert found.height == bands.bands.filter(pl.col("lower_bps").is_not_null()).height
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        limits_of(max_liquidatable=9),
+        limits_of(max_seizable=["now=1M"]),
+        limits_of(max_largest_account=["now=1M"]),
+        limits_of(max_bad_debt=["now=1M"]),
+    ],
+)
+def test_no_limit_holds_of_accounts_that_lost_their_price(limits: Limits) -> None:
+    lost = [*GOOD[:2], ("unpriced", 0.0, 0.0, None)]
+    # one that found its price again does not make up for one that lost it
+    for before in (GOOD, [("unpriced", 0.0, 0.0, None), *GOOD[1:]]):
+        verdict = judge(facts(before), facts(lost), limits)
+        assert (outcome(verdict), verdict.exit_code) == (["unjudged"], 4)
+        assert outcome(judge(None, facts(lost), limits, facts(before, name="old.json"))) == ["unjudged"]
+    assert outcome(judge(None, facts(lost), limits)) == ["holds"]
+    assert outcome(judge(facts(lost), facts(lost), limits)) == ["holds"]
+
+
+def test_with_a_change_a_baseline_still_tells_who_is_new() -> None:
+    verdict = judge(facts(HURT), facts(HURT), limits_of(0), facts(GOOD, name="old.json"))
+    assert [(f.outcome, f.value) for f in verdict.findings] == [("holds", 0), ("broken", 2)]
+    assert "since old.json" in verdict.findings[1].reason
+    assert verdict.exit_code == 1
+
+
+def test_a_baseline_that_is_a_what_if_is_refused() -> None:
+    what_if = facts(GOOD, name="old.json")
+    what_if = replace(what_if, snapshot=replace(what_if.snapshot, what_if=("ETH -50%",)))
+    with pytest.raises(DataError, match=r"no scan of a chain as it was: ETH -50%"):
+        judge(None, facts(HURT), limits_of(0), what_if)
+
+
+def test_a_document_with_an_account_twice_is_damaged() -> None:
+    document = json.loads(accounts_json(SCAN))
+    document["accounts"].append(document["accounts"][0])
+    with pytest.raises(DataError, match=r"old\.json: account 0x\w{40} is in it twice"):
+        read_facts(json.dumps(document).encode(), "old.json")
+
+
+def test_a_share_of_all_debt_counts_that_which_cannot_be_valued() -> None:
+    rows = [*GOOD[:2], ("unpriced", 0.0, 100.0, None)]
+    (finding,) = judge(None, facts(rows), limits_of(max_unpriced_debt="50%")).findings
+    assert (finding.outcome, finding.value, finding.allowed) == ("holds", 100.0, 100.0)

@@ -102,3 +102,10 @@ def test_the_command_line_stands_in_for_the_file() -> None:
 def test_a_place_without_an_amount_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"ETH:-5%=50M"):
         limits_of(max_seizable=["ETH:-5%"])
+
+
+@pytest.mark.parametrize("text", ["1,5M", "0,5M", "2,5", "1_00k", "1,0000", "12,34,567"])
+def test_a_comma_is_no_decimal_point(text: str) -> None:
+    with pytest.raises(ConfigError, match="give dollars such as"):
+        limits_of(max_seizable=[f"now={text}"])
+    assert limits_of(max_seizable=["now=1,234,567.5"]).max_seizable[0].allowed.usd == 1_234_567.5

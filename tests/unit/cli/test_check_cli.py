@@ -39,6 +39,7 @@ def check(capsys: Capture, *words: object) -> Outcome:
         (("--max-liquidatable", "0", "--baseline", "none.json"), "none.json"),
         (("--tx", "0x00:0x"), "--fork"),
         (("--set-lt", "USDX=1%"), "USDX"),
+        (("--time", "+1d", "--for-timestamp", "+1d"), "give one"),
     ],
 )
 def test_wrong_usage_exits_2_and_says_what_to_do(words: tuple[str, ...], said: str, capsys: Capture) -> None:
@@ -143,3 +144,16 @@ def test_words_of_a_document_command_neither_a_terminal_nor_a_runner(capsys: Cap
         assert not any(line.startswith("::") for line in told.err.splitlines())
         assert "##[" not in told.err
         assert "\x1b" not in told.err
+
+
+def test_all_is_judged_at_the_time_that_is_asked_for(capsys: Capture) -> None:
+    """What time alone does to bad debt, by --time, which a chain has been compared with, and by --for-timestamp."""
+
+    def values(*words: str) -> dict[str, float]:
+        limits = ("--max-bad-debt", "ETH:-40%=1", "--max-seizable", "ETH:-40%=1")
+        document = json.loads(check(capsys, *limits, *words, "--format", "json").out)
+        return {limit["limit"]: limit["value"] for limit in document["limits"]}
+
+    now, later = values(), values("--time", "+1000d")
+    assert values("--for-timestamp", "+1000d") == later
+    assert later["max_bad_debt"] > now["max_bad_debt"]

@@ -107,3 +107,12 @@ def test_changes_are_per_cent(text: str | None, share: Fraction) -> None:
 def test_other_changes_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--min-change"):
         parse_change(text)
+
+
+def test_after_a_base_whatever_differs_is_written_once() -> None:
+    """What a consumer was not told before it stopped is not known any more."""
+    ledger = Ledger(Fraction(1, 10))
+    assert kinds(ledger.base(moved(2 * 10**18))) == ["base", "end"]
+    assert kinds(ledger.block(moved(2 * 10**18))) == ["block", "end"]
+    assert kinds(ledger.block(moved(2 * 10**18 + 1))) == ["block", "upsert", "end"]
+    assert kinds(ledger.block(moved(2 * 10**18 + 2))) == ["block", "end"]
