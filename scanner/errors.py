@@ -29,8 +29,10 @@ A reverted call is a value, not an error; a broken limit is a verdict.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from difflib import get_close_matches
+from typing import Final
 
 __all__ = [
     "BlockUnavailable",
@@ -57,13 +59,33 @@ __all__ = [
     "UnknownRevisionError",
     "WrongChainError",
     "suggest",
+    "type_words",
 ]
+
+_TYPES: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+}
 
 
 def suggest(name: str, known: Collection[str]) -> str:
     """Say which known name was probably meant, or list them all."""
-    near = get_close_matches(name, known, n=1)
+    near = [one for one in known if one.casefold() == name.casefold()] or get_close_matches(name, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+def type_words(error: Exception) -> str:
+    """Say in words what msgspec says of a value of another type: "Expected `int | null`, got `str` - at `$.limit`"."""
+    found = re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `\$\.?([^`]*)`)?", str(error))
+    if found is None:
+        return str(error)
+    wanted = [_TYPES.get(name, name) for name in found[1].split(" | ") if name != "null"]
+    place = found[3].replace("[...]", "") if found[3] else "it"
+    return f"{place}: give {' or '.join(wanted)}, not {_TYPES.get(found[2], found[2])}"
 
 
 class ScannerError(Exception):
@@ -91,7 +113,7 @@ class UnknownMarketError(ConfigError):
 
 
 class PayloadFailed(ConfigError):
-    """A transaction of the payload cannot be executed on the fork: nothing can be said of what comes after it.
+    """A transaction of the payload cannot be executed: nothing can be said of what comes after it.
 
     Wrong usage, since it fails the same way each time, whatever node is asked.
     """
@@ -116,7 +138,7 @@ class RpcError(ChainError):
 
 
 class OverridesRefused(RpcError):
-    """The endpoint takes no state overrides in eth_call."""
+    """The endpoint takes no state overrides in eth_call, or does not simulate."""
 
 
 class BlockUnavailable(ChainError):

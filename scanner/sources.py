@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scanner.chain.pool import PoolReader
     from scanner.chain.reader import RpcReader
     from scanner.chain.translog import TransportLog
-    from scanner.chain.world import World
+    from scanner.chain.world import Assumed
 
 __all__ = ["ENDPOINTS", "SHARE", "Session", "Source", "begin", "configured", "open_source"]
 
@@ -133,14 +133,14 @@ def open_source(
     session: Session | None = None,
     limits: Options | None = None,
     about: Sequence[str] = (),
-    world: World | None = None,
+    world: Assumed | None = None,
     fork: Callable[[Reader], Reader] | None = None,
 ) -> Iterator[Source]:
     """Open endpoints at a block, or a recording, which has its own block.
 
     A recording is written only when the block ends without an error. ``quorum``, ``share``: how many endpoints have to
     agree, and on how much of what lenses answer. ``about`` names what is going to be read: what the last scan of the
-    same asked is then asked at once. ``world`` is what calls assume instead of the block's state; ``fork`` gives the
+    same asked is then asked at once. ``world`` is what calls assume beside the block's state; ``fork`` gives the
     reader of a fork around that of the endpoints. Raises ConfigError, WrongChainError, ChainError or RecordingError;
     EndpointQuarantined when it should be tried again, with that host in ``session.quarantined``.
     """
@@ -199,7 +199,7 @@ def open_source(
 
 
 def _opener(
-    session: Session, limits: Options | None, also: Sequence[int], world: World | None
+    session: Session, limits: Options | None, also: Sequence[int], world: Assumed | None
 ) -> Callable[..., RpcReader]:
     """Give the function that opens an endpoint as a part of a session."""
     from scanner.chain.reader import open_reader

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import binascii
 import time
 from math import inf
-from typing import Any
 
 from scanner.chain.endpoint import Endpoint
 from scanner.chain.failures import Kind, RpcFailure
 from scanner.chain.interface import Block, Overrides
-from scanner.chain.world import World
+from scanner.chain.world import Assumed, returned_bytes
 
 __all__ = ["PinnedCalls"]
 
@@ -19,15 +17,17 @@ class PinnedCalls:
     """eth_call on an endpoint at a fixed block.
 
     ``pin`` is the block parameter as the endpoint takes it: an EIP-1898 object or a hex number. ``world``: what every
-    call is told to assume instead of the block's state.
+    call is told to assume beside the block's state.
     """
 
-    def __init__(self, endpoint: Endpoint, pin: object, block: Block, gas: int, world: World | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, pin: object, block: Block, gas: int, world: Assumed | None = None) -> None:
         self.endpoint = endpoint
         self.pin = pin
         self.block = block
         self.world = world
         self._gas: int | None = gas
+        self.taken = 0
+        """Gas of each request that goes to what ``world`` has happen before the call."""
         self.quickest = inf
         """Seconds of the quickest answer: what the way to the node takes, and its work beside it little."""
 
@@ -35,7 +35,7 @@ class PinnedCalls:
     def gas(self) -> int | None:
         """What is asked for: no more than the endpoint is known to give. None: what the node gives by itself."""
         cap = self.endpoint.learned.gas_cap
-        return self._gas if self._gas is None or cap is None else min(self._gas, cap)
+        return None if self._gas is None else min(self._gas, self._gas if cap is None else cap) - self.taken
 
     async def call(
         self, to: str, data: bytes, overrides: Overrides | None = None, *, shrinkable: bool = False
@@ -56,19 +56,20 @@ class PinnedCalls:
 
     async def _ask(self, message: dict[str, str], overrides: Overrides | None, shrinkable: bool | None) -> bytes:
         """Ask alone, or together with others where ``shrinkable`` is None."""
-        rest: list[Any] = [self.pin]
-        if self.world is not None:
-            rest += self.world.parameters(overrides or {})
-        elif overrides:
-            rest.append({address: {"code": "0x" + code.hex()} for address, code in overrides.items()})
         gas = self.gas
         asked = message if gas is None else {**message, "gas": hex(gas)}
+        world = self.world
+        if world is not None:
+            method, params = world.request(self.pin, asked, overrides or {})
+        else:
+            codes = {address: {"code": "0x" + code.hex()} for address, code in (overrides or {}).items()}
+            method, params = "eth_call", [asked, self.pin, codes] if codes else [asked, self.pin]
         started = time.perf_counter()
         try:
             if shrinkable is None:
-                result = await self.endpoint.together("eth_call", [asked, *rest])
+                result = await self.endpoint.together(method, params)
             else:
-                result = await self.endpoint.request("eth_call", [asked, *rest], shrinkable=shrinkable)
+                result = await self.endpoint.request(method, params, shrinkable=shrinkable)
         except RpcFailure as failure:
             if failure.data:
                 self.quickest = min(self.quickest, time.perf_counter() - started)
@@ -77,17 +78,16 @@ class PinnedCalls:
             self._gas = None  # from now on what the node gives by itself
             return await self._ask(message, overrides, shrinkable)
         self.quickest = min(self.quickest, time.perf_counter() - started)
-        view = memoryview(result)
-        try:
-            if bytes(view[:3]) != b'"0x':
-                raise ValueError
-            return binascii.unhexlify(view[3:-1])
-        except ValueError as error:
-            raise self.endpoint.malformed("eth_call", result) from error
+        return returned_bytes(self.endpoint, result) if world is None else world.returned(self.endpoint, result, asked)
+
+    @property
+    def time(self) -> int:
+        """The time that calls see."""
+        return (self.world and self.world.timestamp) or self.block.timestamp
 
     async def check_time(self, seen: int) -> None:
         """Compare the time that a contract saw with the block's. Raises RpcFailure for the state of another block."""
-        wanted = (self.world and self.world.timestamp) or self.block.timestamp
+        wanted = self.time
         if seen != wanted:
             raise RpcFailure(
                 f"{self.endpoint.host}: eth_call: asked at block {self.block.number} (time {wanted}), it "

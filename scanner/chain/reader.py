@@ -27,7 +27,7 @@ from scanner.chain.spec import EndpointSpec
 from scanner.chain.translog import TransportLog
 from scanner.chain.transport import LoopThread, loop_thread
 from scanner.chain.watched import WatchedCalls
-from scanner.chain.world import World, check_world
+from scanner.chain.world import Assumed
 from scanner.errors import BlockUnavailable, BlockUndone, ChainError
 
 __all__ = ["RpcReader", "open_reader"]
@@ -160,16 +160,16 @@ def open_reader(
     deadline: Deadline | None = None,
     log: TransportLog | None = None,
     told: Callable[[str], None] | None = None,
-    world: World | None = None,
+    world: Assumed | None = None,
 ) -> RpcReader:
     """Pin a reader to a block of the chain that an endpoint serves.
 
     block: a number, a negative offset from the head, a tag, a hash, or a block that another reader stands at, for
     which a lagging endpoint is given some time. learned: what is known of the endpoint, which is not probed again
     then, and where more is written. also: numbers of blocks whose hashes will be asked for. deadline, log, told: shared
-    with other readers of a scan; the last hears what is waited for. world: changes to the block's state that every call
-    and lens sees. Raises ConfigError for a URL or block that cannot be read, WrongChainError, BlockUnavailable for an
-    unknown block or pruned state, OverridesRefused where a world is not taken, RpcError.
+    with other readers of a scan; the last hears what is waited for. world: what every call and lens assumes beside
+    the block's state. Raises ConfigError for a URL or block that cannot be read, WrongChainError, BlockUnavailable for
+    an unknown block or pruned state, OverridesRefused where a world is not taken, RpcError.
     """
     chosen = options or Options()
     thread = loop_thread()
@@ -190,7 +190,7 @@ async def _open(
     also: Sequence[int],
     options: Options,
     expected_genesis: str | None,
-    world: World | None,
+    world: Assumed | None,
 ) -> RpcReader:
     opening = await read_opening(endpoint, wanted, expected_chain_id, also, options, expected_genesis)
     if "calls" not in endpoint.spec.roles:  # it may have no state, and is not asked for any
@@ -202,7 +202,7 @@ async def _open(
         raise _unavailable(failure, opening.block) from failure
     pinned = WatchedCalls(endpoint, pin, opening.block, options, seen=seen, world=world)
     if world is not None:
-        await check_world(pinned, world)
+        await world.check(pinned)
     return RpcReader(thread, pinned, opening, options)
 
 

@@ -13,7 +13,7 @@ from scanner.chain.lag import await_block
 from scanner.chain.options import Options
 from scanner.chain.pinned import PinnedCalls
 from scanner.chain.pinning import probe_pin
-from scanner.chain.world import World
+from scanner.chain.world import Assumed
 from scanner.errors import BlockUndone
 
 __all__ = ["WatchedCalls"]
@@ -39,7 +39,7 @@ class WatchedCalls(PinnedCalls):
         options: Options,
         *,
         seen: bool,
-        world: World | None = None,
+        world: Assumed | None = None,
     ) -> None:
         super().__init__(endpoint, pin, block, options.gas, world)
         self._limits = options
@@ -59,7 +59,7 @@ class WatchedCalls(PinnedCalls):
 
     async def check_time(self, seen: int) -> None:
         """Do as ``PinnedCalls`` does. Raises BlockUndone where that is why: a node may answer for what came instead."""
-        if seen != self.block.timestamp:
+        if seen != self.time:
             await self._confirm()
         await super().check_time(seen)
 

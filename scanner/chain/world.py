@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
 
 from scanner.chain.failures import Kind, RpcFailure
 from scanner.chain.interface import Overrides
 from scanner.errors import OverridesRefused
 
 if TYPE_CHECKING:
+    from scanner.chain.endpoint import Endpoint
     from scanner.chain.pinned import PinnedCalls
 
-__all__ = ["Change", "World", "check_world"]
+__all__ = ["Assumed", "Change", "World", "returned_bytes"]
 
 _WORD: Final = 32
 _PROBE: Final = "0x" + b"liqbands.world......".hex()
@@ -23,6 +27,32 @@ _PROBE_VALUE: Final = int.from_bytes(b"liqbands", "big")
 _NOT_TAKEN: Final = frozenset(
     {Kind.OVERRIDES_REFUSED, Kind.INVALID_PARAMS, Kind.NO_METHOD, Kind.OTHER, Kind.REVERTED, Kind.PLAN_EXHAUSTED}
 )
+
+
+class Assumed(Protocol):
+    """What calls assume beside the block's state: ``World``, ``Simulation``."""
+
+    @property
+    def timestamp(self) -> int | None:
+        """The time that calls see; None: the block's."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it adds to a request, which has each as two digits."""
+        ...
+
+    def request(self, pin: object, message: dict[str, str], overrides: Overrides) -> tuple[str, list[Any]]:
+        """Give the method and its parameters for a call, with codes put in place for it."""
+        ...
+
+    def returned(self, endpoint: Endpoint, result: msgspec.Raw, message: Mapping[str, str]) -> bytes:
+        """Read what the call ``message`` returned. Raises RpcFailure."""
+        ...
+
+    async def check(self, pinned: PinnedCalls) -> None:
+        """See that an endpoint takes it. Raises OverridesRefused, or RpcFailure where no other way would help."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +104,43 @@ class World:
             block["number"] = hex(self.number)
         return [state, block]
 
+    def request(self, pin: object, message: dict[str, str], overrides: Overrides) -> tuple[str, list[Any]]:
+        """Give the method and its parameters for a call."""
+        return "eth_call", [message, pin, *self.parameters(overrides)]
 
-async def check_world(pinned: PinnedCalls, world: World) -> None:
-    """See that an endpoint takes changes to storage and, where the world has one, another time: one call.
+    def returned(self, endpoint: Endpoint, result: msgspec.Raw, message: Mapping[str, str]) -> bytes:
+        """Read what a call returned. Raises RpcFailure for an answer of another shape."""
+        return returned_bytes(endpoint, result)
 
-    Raises OverridesRefused, or RpcFailure where asking in another way would not help.
-    """
-    host = pinned.endpoint.host
-    probing = World({_PROBE: Change(slots={0: _PROBE_VALUE})}, world.timestamp, world.number)
-    wanted = [_PROBE_VALUE, world.timestamp or pinned.block.timestamp]
-    before, pinned.world = pinned.world, probing
+    async def check(self, pinned: PinnedCalls) -> None:
+        """See that an endpoint takes changes to storage and, where there is one, another time: one call.
+
+        Raises OverridesRefused, or RpcFailure where asking in another way would not help.
+        """
+        host = pinned.endpoint.host
+        probing = World({_PROBE: Change(slots={0: _PROBE_VALUE})}, self.timestamp, self.number)
+        wanted = [_PROBE_VALUE, self.timestamp or pinned.block.timestamp]
+        before, pinned.world = pinned.world, probing
+        try:
+            answer = await pinned.call(_PROBE, b"", {_PROBE: _PROBE_CODE})
+        except RpcFailure as failure:
+            if failure.kind not in _NOT_TAKEN:
+                raise
+            raise OverridesRefused(f"{host}: eth_call takes no changes to storage or time ({failure})") from failure
+        finally:
+            pinned.world = before
+        seen = [int.from_bytes(answer[at : at + _WORD], "big") for at in (0, _WORD)]
+        if seen != wanted:
+            what = "storage" if seen[0] != wanted[0] else "time"
+            raise OverridesRefused(f"{host}: eth_call ignores changes to {what}")
+
+
+def returned_bytes(endpoint: Endpoint, result: msgspec.Raw) -> bytes:
+    """Read the result of an eth_call. Raises RpcFailure for one of another shape."""
+    view = memoryview(result)
     try:
-        answer = await pinned.call(_PROBE, b"", {_PROBE: _PROBE_CODE})
-    except RpcFailure as failure:
-        if failure.kind not in _NOT_TAKEN:
-            raise
-        raise OverridesRefused(f"{host}: eth_call takes no changes to storage or time ({failure})") from failure
-    finally:
-        pinned.world = before
-    seen = [int.from_bytes(answer[at : at + _WORD], "big") for at in (0, _WORD)]
-    if seen != wanted:
-        what = "storage" if seen[0] != wanted[0] else "time"
-        raise OverridesRefused(f"{host}: eth_call ignores changes to {what}")
+        if bytes(view[:3]) != b'"0x':
+            raise ValueError
+        return binascii.unhexlify(view[3:-1])
+    except ValueError as error:
+        raise endpoint.malformed("eth_call", result) from error

@@ -30,7 +30,8 @@ def check(
 ) -> int:
     """Hold a market, as it is or after a change, against limits; exit 1 when one is broken.
 
-    Limits are options, or the table [check] of the configuration file. A change is a what-if or a payload on a fork.
+    Limits are options, or the table [check] of the configuration file. A change is a what-if, or a payload
+    on a fork or simulated by the node.
     Incomplete data exits 4, and broken limits are listed all the same.
     """
     from scanner.cli.check import run_check

@@ -10,18 +10,26 @@ from cyclopts import Group, Parameter
 
 __all__ = ["Fork"]
 
-_FORK = Group("On a fork", sort_key=3)
+_FORK = Group("On a fork, or simulated", sort_key=3)
 
 
 @Parameter(name="*", group=_FORK)
 @dataclass(frozen=True)
 class Fork:
-    """What is run on a fork of the block, by an anvil that is started for it."""
+    """What is run after the block: on a fork, by an anvil that is started for it, or simulated by the endpoint."""
 
     fork: Annotated[
         bool,
         Parameter(
             help="Fork the block on a local anvil, run the payload there, and compare before and after.",
+            negative="",
+            show_default=False,
+        ),
+    ] = False
+    simulate: Annotated[
+        bool,
+        Parameter(
+            help="Instead of --fork: the endpoint simulates the payload with every read (eth_simulateV1); no anvil.",
             negative="",
             show_default=False,
         ),

@@ -30,7 +30,7 @@ def what_if(whatifs: WhatIfs) -> WhatIf:
 
 
 def fork_payload(fork: Fork) -> Payload | None:
-    """Read the payload; None where no fork is asked for. Raises ConfigError for a payload without a fork."""
+    """Read the payload; None where none is to run. Raises ConfigError for a payload that has nowhere to run."""
     parts = {
         "--tx": fork.tx,
         "--impersonate": fork.impersonate,
@@ -38,13 +38,16 @@ def fork_payload(fork: Fork) -> Payload | None:
         "--fork-time": fork.fork_time,
     }
     given = [name for name, value in parts.items() if value]
-    if not fork.fork:
+    if fork.fork and fork.simulate:
+        raise ConfigError("--fork and --simulate are two ways to run a payload: give one of them")
+    if not (fork.fork or fork.simulate):
         if given:
-            raise ConfigError(f"{' and '.join(given)} run on a fork: add --fork")
+            raise ConfigError(f"{' and '.join(given)} run on a fork: add --fork, or --simulate")
         return None
     if not given:
+        way = "--fork" if fork.fork else "--simulate"
         raise ConfigError(
-            "--fork without a payload changes nothing: give --impersonate and --tx, --payload or --fork-time"
+            f"{way} without a payload changes nothing: give --impersonate and --tx, --payload or --fork-time"
         )
     from scanner.fork import parse_payload  # anvil and all that is asked of it: only where a fork is
 

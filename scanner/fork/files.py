@@ -50,7 +50,9 @@ def _read(path: Path) -> Payload:
     if isinstance(content, list):
         return Payload(tuple(_steps(content, path)))
     if not isinstance(content, dict) or not isinstance(content.get("transactions"), list):
-        raise ConfigError(f"{path}: give a list of transactions, or transactions = [...]")
+        unknown = [key for key in content if key != "transactions"] if isinstance(content, dict) else []
+        told = f"; unknown key {unknown[0]!r}; {suggest(unknown[0], ['transactions'])}" if unknown else ""
+        raise ConfigError(f"{path}: give a list of transactions, or transactions = [...]{told}")
     entries = content["transactions"]
     if any(isinstance(entry, dict) and "transaction" in entry for entry in entries):
         chain = content.get("chain")

@@ -9,6 +9,7 @@ from typing import Final
 
 from scanner.errors import ConfigError
 from scanner.units import ADDRESS
+from scanner.views import eip55
 
 __all__ = ["Payload", "Step", "Transaction", "Wait", "address", "amount", "calldata", "given_steps", "wait"]
 
@@ -31,8 +32,12 @@ class Transaction:
         calldata = "0x" + self.data.hex()
         shown = calldata if len(calldata) <= _SHOWN else f"{calldata[:_SHOWN]}…"
         value = f", {self.value} wei" if self.value else ""
-        what = f"creates a contract ({len(self.data):,} bytes)" if self.to is None else f"calls {self.to} with {shown}"
-        return f"{self.sender} {what}{value}"
+        what = (
+            f"creates a contract ({len(self.data):,} bytes)"
+            if self.to is None
+            else f"calls {eip55(self.to)} with {shown}"
+        )
+        return f"{eip55(self.sender)} {what}{value}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,10 @@ class Wait:
     seconds: int
 
     def __str__(self) -> str:
-        return f"{self.seconds:,} seconds pass"
+        unit, size = max(
+            ((unit, size) for unit, size in _SECONDS.items() if self.seconds % size == 0), key=lambda one: one[1]
+        )
+        return f"{self.seconds // size:,}{unit} pass"
 
 
 Step = Transaction | Wait

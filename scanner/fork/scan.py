@@ -9,29 +9,28 @@ from typing import Final
 
 import polars as pl
 
-from scanner.chain.blocks import moves
 from scanner.chain.differences import AccountState, differences
 from scanner.chain.forked import ForkReader, Through
 from scanner.chain.interface import Block, Reader
 from scanner.chain.reader import RpcReader, open_reader
 from scanner.chain.spec import EndpointSpec, specs_of
 from scanner.chain.world import World
-from scanner.config import cache_dir, data_dir
+from scanner.config import cache_dir
 from scanner.devchain.toolchain import find_anvil
-from scanner.errors import BlockUndone, ChainError, ConfigError, OverridesRefused
+from scanner.errors import ChainError, OverridesRefused
+from scanner.fork.around import common_moment, need_node, scan_around
 from scanner.fork.node import ForkNode
 from scanner.fork.payload import Payload
-from scanner.options import ScanOptions, parse_duration, parse_timestamp
-from scanner.pipeline import Scanned, scan_read, scan_source
+from scanner.options import ScanOptions
+from scanner.pipeline import Scanned, scan_source
 from scanner.protocols.interface import MarketRead
 from scanner.protocols.registry import find_protocol
 from scanner.reading import Listener, Silence
 from scanner.risk.rules import Answers
-from scanner.sources import SHARE, Session, Source, begin, open_source
+from scanner.sources import SHARE, Session, Source, open_source
 
 __all__ = ["scan_fork"]
 
-_RESTARTS: Final = 3
 _ON_THE_FORK: Final = 5
 """Accounts of a market that the fork itself is asked about: each costs it requests, one after the other."""
 
@@ -43,46 +42,21 @@ def scan_fork(options: ScanOptions, payload: Payload, listener: Listener | None 
     that time, counted from the block. Raises what ``scan`` raises; ConfigError for a recording, PayloadFailed when a
     transaction of the payload reverts, DevchainError where anvil cannot be had.
     """
-    if options.replay is not None or options.record is not None:
-        raise ConfigError("a fork reads a node: leave out --replay and --record")
+    need_node(options)
     specs = [spec for spec in specs_of(options.rpc_urls) if "calls" in spec.roles]
     hear = listener or Silence()
-    note = getattr(hear, "note", None)
-    find_anvil(cache_dir(), note or (lambda message: None))  # who lacks it is told before the block is read
-    with begin(parse_duration(options.time_limit), options.transport_log, data_dir()) as session:
-        session.told = note
-        for left in reversed(range(_RESTARTS + 1)):
-            try:
-                return _both(options, specs, payload, hear, session)
-            except BlockUndone:
-                if not left or not moves(options.block):
-                    raise
-                hear.stage("the block was reorganised away: starting again")
-    raise AssertionError("the last try ends the loop")
+    find_anvil(cache_dir(), getattr(hear, "note", None) or (lambda message: None))  # told before the block is read
 
+    def after(before: Scanned, block: Block, session: Session) -> Scanned:
+        hear.stage("running the payload on a fork")
+        with _start(specs, block, before.result.snapshot.chain_id) as node:
+            head = node.run(payload)
+            moment = common_moment(options, block, head)
+            pinned = replace(options, block=block.hash, prove="none", for_timestamp=moment)
+            with open_reader(node.url) as fork:
+                return _AfterScan(pinned, node, fork, block, before, hear, session).run()
 
-def _both(
-    options: ScanOptions, specs: Sequence[EndpointSpec], payload: Payload, hear: Listener, session: Session
-) -> tuple[Scanned, Scanned]:
-    before = scan_read(options, listener=hear, session=session)
-    seen = before.result.snapshot
-    block = Block(seen.block_number, seen.block_hash, seen.block_timestamp)
-    hear.stage("running the payload on a fork")
-    with _start(specs, block, seen.chain_id) as node:
-        head = node.run(payload)
-        pinned = replace(options, block=block.hash, prove="none", for_timestamp=_moment(options, block, head))
-        with open_reader(node.url) as fork:
-            after = _AfterScan(pinned, node, fork, block, before, hear, session).run()
-    # what a document names is a block that is there; its lines say what was done after it
-    lines = tuple(f"on a fork: {step}" for step in payload.steps)
-    snapshot = replace(
-        after.result.snapshot,
-        block_number=block.number,
-        block_hash=block.hash,
-        block_timestamp=block.timestamp,
-        what_if=(*after.result.snapshot.what_if, *lines),
-    )
-    return before, replace(after, result=replace(after.result, snapshot=snapshot))
+    return scan_around(options, payload, hear, after, "on a fork")
 
 
 def _start(specs: Sequence[EndpointSpec], block: Block, chain_id: int) -> ForkNode:
@@ -94,19 +68,6 @@ def _start(specs: Sequence[EndpointSpec], block: Block, chain_id: int) -> ForkNo
         except ChainError:
             continue
     return ForkNode(last.url, block, chain_id)
-
-
-def _moment(options: ScanOptions, block: Block, head: Block) -> str | None:
-    """Give the one time that both scans are computed for; None where each has its own."""
-    if options.for_timestamp is None:
-        return None
-    moment = parse_timestamp(options.for_timestamp, block.timestamp)
-    if moment < head.timestamp:
-        raise ConfigError(
-            f"--for-timestamp {options.for_timestamp} is before the fork's own time: the payload lets "
-            f"{head.timestamp - block.timestamp} seconds pass"
-        )
-    return str(moment)
 
 
 @dataclass
