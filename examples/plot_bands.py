@@ -60,7 +60,12 @@ def main() -> None:
     parser.add_argument("--within", type=float, default=30.0, help="per cent of today's price; default 30")
     parser.add_argument("-o", "--output", default="bands.png")
     options = parser.parse_args()
-    document = json.load(options.document)
+    try:
+        document = json.load(options.document)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or document.get("kind") != "scan":
+        raise SystemExit("give a scan document: what liqbands scan --format json writes")
     plot(document, options.factor or document["selected_factor"], options.within / 100, options.output)
 
 

@@ -283,6 +283,8 @@ def _within(tolerance: Tolerance, baseline: Facts, after: Facts) -> Finding:
     else:
         most = tolerance.number if tolerance.number is not None else (tolerance.share or 0.0) * abs(old)
         moved = abs(new - old)
+        if name == "seizable" and moved <= 1e-9 * abs(old):
+            moved = 0.0  # an accounts document states shares of collateral, whose dollars are rounded
         outcome = "broken" if moved > most else "holds"
         reason = f"{name} {sign}{old:,.0f} in {baseline.name}, {sign}{new:,.0f} now"
     return Finding(f"baseline.{name}", outcome, unit, moved, most, str(tolerance), reason)

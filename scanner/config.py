@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from scanner.errors import ConfigError, suggest
+from scanner.errors import ConfigError, suggest, type_words
 
 __all__ = [
     "CHAINS",
@@ -235,7 +235,7 @@ def load_file(path: Path | None) -> FileConfig:
     try:
         return msgspec.convert(content, FileConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {type_words(error)}") from error
 
 
 def _as_list(roles: object) -> str:

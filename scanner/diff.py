@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -10,7 +10,7 @@ import polars as pl
 from scanner.facts import BANDS, Facts
 from scanner.frames import POSITION_KEY
 
-__all__ = ["Difference", "Total", "compare_facts"]
+__all__ = ["Difference", "Total", "as_limits", "compare_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,22 @@ def compare_facts(before: Facts, after: Facts) -> Difference:
         bands=_bands(before, after),
         **_accounts(before, after),
     )
+
+
+def as_limits(difference: Difference) -> Iterator[Total]:
+    """Give the totals with the number that limits count: accounts below a health factor of one, blocked or not."""
+    found = {total.name: total for total in difference.totals}
+    free, blocked = found["liquidatable_accounts"], found["blocked_accounts"]
+    for total in difference.totals:
+        if total is free:
+            sums = (
+                None if one is None or other is None else one + other
+                for one, other in ((free.before, blocked.before), (free.after, blocked.after))
+            )
+            yield Total("liquidatable_or_blocked_accounts", *sums)
+            yield Total("unblocked_liquidatable_accounts", free.before, free.after)
+        else:
+            yield total
 
 
 def _totals(before: Facts, after: Facts) -> tuple[Total, ...]:

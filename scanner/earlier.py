@@ -8,13 +8,15 @@ import msgspec
 import polars as pl
 
 from scanner.errors import DataError
-from scanner.facts import ACCOUNTS, BANDS, Facts, Fault, total_usd
+from scanner.facts import ACCOUNTS, BANDS, HURT, Facts, Fault, total_usd
 from scanner.frames import POSITION_KEY
 from scanner.results import Snapshot
-from scanner.views import STATUSES, StatusTotal
+from scanner.views import NOW, STATUSES, StatusTotal
 
 __all__ = ["read_facts"]
 
+_NO_LIST: Final = msgspec.Raw(b"[]")
+_UNSAID: Final = msgspec.Raw(b"null")
 _INCOMPLETE: Final = "debt is missing or accounts could not be read"
 
 
@@ -75,6 +77,21 @@ class _Account(msgspec.Struct):
     health_factor: float | None
     collateral_usd: float | None
     debt_usd: float | None
+    collateral: msgspec.Raw = _NO_LIST  # this and the next are read of the few accounts that can be liquidated
+    seizures: msgspec.Raw = _UNSAID
+
+
+class _Leg(msgspec.Struct):
+    reserve: str
+    amount_raw: str
+    value_usd: float | None
+
+
+class _Seizure(msgspec.Struct):
+    factor: str
+    collateral_reserve: str
+    seize_raw: str
+    best: bool
 
 
 class _Scan(msgspec.Struct):
@@ -160,12 +177,15 @@ def _of_scan(read: _Scan, name: str) -> Facts:
 
 
 def _of_accounts(read: _Accounts, name: str) -> Facts:
+    calls = [_best_call(account) for account in read.accounts]
     rows = [
         msgspec.structs.asdict(account)
         | {key: getattr(account, key).lower() for key in ("market_id", "position", "account")}
-        for account in read.accounts
+        | {"seizable_usd": seized}
+        for account, (_, seized) in zip(read.accounts, calls, strict=True)
     ]
-    frame = pl.DataFrame([row | {"seizable_usd": None} for row in rows], schema=ACCOUNTS)
+    kept = [{name: row[name] for name in ACCOUNTS.names()} for row in rows]
+    frame = pl.DataFrame(kept, schema=ACCOUNTS)
     if (twice := frame.filter(frame.select(POSITION_KEY).is_duplicated())).height:
         raise DataError(f"{name}: account {twice['position'][0]} is in it twice; make it again")
     held = frame.filter(pl.col("status") != "no_debt", pl.col("status") != "unpriced")
@@ -177,14 +197,47 @@ def _of_accounts(read: _Accounts, name: str) -> Facts:
         account_count=frame.filter(pl.col("status") != "no_debt").height,
         collateral_usd=total_usd(held["collateral_usd"].to_list()),
         debt_usd=total_usd(held["debt_usd"].to_list()),
-        totals={status: _status(frame.filter(pl.col("status") == status)) for status in STATUSES},
+        totals={
+            status: _status(
+                frame.filter(pl.col("status") == status),
+                [
+                    seized
+                    for account, (has, seized) in zip(read.accounts, calls, strict=True)
+                    if has and account.status == status
+                ],
+            )
+            for status in STATUSES
+        },
         faults=(Fault("incomplete", _INCOMPLETE),) if read.snapshot.complete is False or unread else (),
         selected_factor=read.selected_factor,
         accounts=frame,
     )
 
 
-def _status(rows: pl.DataFrame) -> StatusTotal:
-    """Total accounts of one status; an accounts document does not state what is seized in dollars."""
+def _best_call(account: _Account) -> tuple[bool, float | None]:
+    """Say whether an account has a call now, and what its best one seizes in dollars: that share of its collateral.
+
+    A document without ``seizures`` says nothing of it: an unknown call.
+    """
+    if account.status not in HURT:
+        return account.status == "unpriced", None
+    calls = msgspec.json.decode(account.seizures, type=list[_Seizure] | None)
+    if calls is None:
+        return True, None
+    best = next((call for call in calls if call.best and call.factor == NOW), None)
+    if best is None:
+        return False, None
+    legs = msgspec.json.decode(account.collateral, type=list[_Leg])
+    leg = next((leg for leg in legs if leg.reserve == best.collateral_reserve), None)
+    if leg is None or leg.value_usd is None:
+        return True, None
+    try:
+        return True, leg.value_usd * (int(best.seize_raw) / int(leg.amount_raw))
+    except (ValueError, ZeroDivisionError) as error:
+        raise msgspec.ValidationError(f"amounts of {account.position} are no numbers above 0") from error
+
+
+def _status(rows: pl.DataFrame, seized: list[float | None]) -> StatusTotal:
+    """Total accounts of one status. ``seized``: dollars of each best call."""
     collateral, debt = (total_usd(rows[column].to_list()) for column in ("collateral_usd", "debt_usd"))
-    return StatusTotal(rows.height, collateral, debt, None if rows.height else 0.0)
+    return StatusTotal(rows.height, collateral, debt, total_usd(seized))

@@ -83,7 +83,8 @@ def type_words(error: Exception) -> str:
     found = re.fullmatch(r"Expected `([^`]+)`, got `([^`]+)`(?: - at `\$\.?([^`]*)`)?", str(error))
     if found is None:
         return str(error)
-    wanted = [_TYPES.get(name, name) for name in found[1].split(" | ") if name != "null"]
+    names = [name for name in found[1].split(" | ") if name != "null"]
+    wanted = [_TYPES.get(name, name) for name in names if name != "int" or "float" not in names]
     place = found[3].replace("[...]", "") if found[3] else "it"
     return f"{place}: give {' or '.join(wanted)}, not {_TYPES.get(found[2], found[2])}"
 

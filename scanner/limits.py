@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from scanner.errors import ConfigError, suggest
+from scanner.errors import ConfigError, suggest, type_words
 
 __all__ = [
     "NOW",
@@ -150,7 +150,7 @@ def parse_limits(table: Mapping[str, Any], where: str = "liqbands.toml") -> Limi
     try:
         read = msgspec.convert(dict(table), _Check)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: [check]: {error}") from error
+        raise ConfigError(f"{where}: [check]: {type_words(error)}") from error
     try:
         return Limits(
             max_new_liquidatable=_count("max_new_liquidatable", read.max_new_liquidatable),
@@ -210,6 +210,8 @@ def _split(option: str, texts: Sequence[str]) -> dict[str, int | float | str]:
         place, sign, amount = text.rpartition("=")
         if not sign:
             raise ConfigError(f"{option} {text}: write where, = and how much, such as ETH:-5%=50M or now=500k")
+        if place in found:
+            raise ConfigError(f"{option}: {place} is given twice")
         found[place] = amount
     return found
 

@@ -127,8 +127,12 @@ def test_inputs_are_never_run(runner: Runner) -> None:
     done = runner.run("Check", arguments=REPLAY, shock=HOSTILE, **{"max-liquidatable": "5"})
     assert done.returncode == 2
     assert not (runner.folder / "owned").exists()
-    assert not [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("::error")]
-    assert runner.outputs["exit-code"] == "2"
+    (told,) = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("::")]
+    assert told.startswith(
+        "::error title=liqbands check::wrong usage or configuration (exit code 2): --shock ETH=-1%25"
+    )
+    assert runner.outputs == {"exit-code": "2"}
+    assert runner.summary.startswith("## liqbands check: wrong usage or configuration (exit code 2)\n\n--shock")
 
 
 def test_a_dead_node_is_not_a_broken_limit(runner: Runner) -> None:
@@ -139,12 +143,25 @@ def test_a_dead_node_is_not_a_broken_limit(runner: Runner) -> None:
     )
     assert done.returncode == 3
     assert "SECRETKEY" not in done.stdout + done.stderr + runner.summary
+    assert done.stderr.count("::error title=liqbands check::the node or the chain failed (exit code 3): ") == 1
+    assert runner.summary.startswith("## liqbands check: the node or the chain failed (exit code 3)\n")
+    assert runner.outputs == {"exit-code": "3"}
+
+
+def test_an_unknown_option_is_told_too(runner: Runner) -> None:
+    done = runner.run("Check", arguments="--no-such-option")
+    assert done.returncode == 2
+    assert done.stderr.count("::error title=liqbands check::wrong usage or configuration (exit code 2)") == 1
+    assert runner.summary
 
 
 def test_the_url_is_on_no_command_line_and_wins(runner: Runner) -> None:
     program = runner.folder / "bin" / "liqbands"
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\necho "words: $*"\necho "url: $LIQBANDS_RPC_URL, of the chain: $ETHEREUM_RPC_URL."\n')
+    program.write_text(
+        '#!/bin/sh\necho "words: $*"\necho "url: $LIQBANDS_RPC_URL, of the chain: $ETHEREUM_RPC_URL."\n'
+        ": > liqbands-report/check.json\n"
+    )
     program.chmod(0o755)
     inputs = {"chain": "ethereum", "rpc-url": "http://node/SECRETKEY", "report-folder": ""}
     done = runner.run("Check", {"ETHEREUM_RPC_URL": "http://other"}, **inputs)
@@ -152,7 +169,7 @@ def test_the_url_is_on_no_command_line_and_wins(runner: Runner) -> None:
     words, url = done.stdout.splitlines()
     assert "SECRETKEY" not in words
     assert url == "url: http://node/SECRETKEY, of the chain: ."
-    assert runner.outputs["document"] == "liqbands-report/check.json"
+    assert runner.outputs == {"exit-code": "0", "document": "liqbands-report/check.json"}
 
 
 def test_an_installed_program_is_used(runner: Runner) -> None:

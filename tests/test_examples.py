@@ -133,6 +133,14 @@ def test_plot_bands(scanned: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "none.png").exists()
 
 
+def test_plot_bands_takes_scan_documents_only(tmp_path: Path, ndjson: str) -> None:
+    for name, text in (("accounts.json", '{"kind": "accounts", "selected_factor": "ETH"}'), ("a.ndjson", ndjson)):
+        (tmp_path / name).write_text(text)
+        done = run(sys.executable, EXAMPLES / "plot_bands.py", tmp_path / name)
+        assert done.returncode == 1
+        assert done.stderr.strip() == "give a scan document: what liqbands scan --format json writes"
+
+
 def test_plot_bands_says_what_it_needs(scanned: Path, tmp_path: Path) -> None:
     without = f"import sys, runpy; sys.modules['matplotlib'] = None; sys.argv = ['plot', {str(scanned)!r}]\n"
     done = run(

@@ -24,9 +24,12 @@ def run(arguments: Sequence[str]) -> int:
 
         code = app(list(arguments), result_action="return_value", error_formatter=error_panel)
     except SystemExit as leave:  # the argument parser has told what is wrong
-        return leave.code if isinstance(leave.code, int) else ConfigError.exit_code
+        code = leave.code if isinstance(leave.code, int) else ConfigError.exit_code
+        _tell_ci(arguments, code, "an option or value is not known; the log of the step says which")
+        return code
     except ScannerError as error:
         print(f"liqbands: {hide(str(error))}", file=sys.stderr)
+        _tell_ci(arguments, error.exit_code, hide(str(error)))
         return error.exit_code
     except KeyboardInterrupt:
         print("liqbands: interrupted", file=sys.stderr)
@@ -40,6 +43,26 @@ def run(arguments: Sequence[str]) -> int:
         print("liqbands: this is a bug; please report it with the lines above", file=sys.stderr)
         return BUG
     return int(code or 0)
+
+
+def _tell_ci(arguments: Sequence[str], code: int, said: str) -> None:
+    """Annotate a GitHub step whose check came to no verdict, and add that to its summary."""
+    if not code or arguments[:1] not in (["check"], ("check",)):
+        return
+    from scanner.config import on_github, step_summary
+
+    if not on_github():
+        return
+    from scanner.export.ci import failure_annotation, failure_summary
+
+    if "--no-annotations" not in arguments:
+        print(failure_annotation(code, said), file=sys.stderr)
+    if (path := step_summary()) is not None:
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(failure_summary(code, said))
+        except OSError as error:
+            print(f"liqbands: no step summary: {error.strerror or error}", file=sys.stderr)
 
 
 def main() -> NoReturn:

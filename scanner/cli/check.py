@@ -27,6 +27,7 @@ from scanner.limits import At, Limits, limits_of, merged, parse_limits
 from scanner.options import ScanOptions, parse_timestamp
 from scanner.pipeline import Scanned, rescanned, scan_read
 from scanner.verdict import Finding, Verdict
+from scanner.views import eip55
 from scanner.whatif import WhatIf, parse_whatif
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def run_check(
             "--time lets time pass after the change only, --for-timestamp judges before and after at one time: give one"
         )
     _check_files(output, reports)
-    limits = _limits(reading, limiting, changes=bool(what) or payload is not None, quiet=talk.quiet)
+    given = _limits(reading, limiting, changes=bool(what) or payload is not None)
+    limits = given or replace(given, max_new_liquidatable=0)
     options = scan_options(reading, risk, "factor")
     baseline = None if limiting.baseline is None else load_facts(limiting.baseline)
     states, table, shocked = _compute(options, what, payload, fork, limits, talk)
@@ -75,7 +77,9 @@ def run_check(
 
     def reproduce(finding: Finding) -> str:
         words = limit_words(finding, limiting)
-        return command_line(reading, block, (replace(risk, allow_incomplete=False), whatifs, fork), words)
+        verify = "all" if finding.limit == "require_verified" else risk.verify
+        shown = replace(risk, allow_incomplete=False, verify=verify)
+        return command_line(reading, block, (shown, whatifs, fork), words)
 
     verdict = judge(
         None if states.before is None else facts_of(states.before.result),
@@ -86,10 +90,12 @@ def run_check(
         reproduce=reproduce,
         allow_incomplete=risk.allow_incomplete,
     )
+    if not given and not talk.quiet:
+        print("no limit is given: no account may become liquidatable", file=sys.stderr)
     _tell(verdict, table, output, reports, form, _limits_file(reading))
     if not talk.quiet:
         for warning in states.first.result.warnings:
-            print(tame(f"warning: {warning}"), file=sys.stderr)
+            print(tame(f"warning: {eip55(warning)}"), file=sys.stderr)
     tell_faults(states.first.result, options)
     if form != "table" and not talk.quiet:
         print(tame(summary_line(verdict)), file=sys.stderr)
@@ -108,8 +114,8 @@ def _limits_file(reading: Reading) -> str:
     return _FILE if path is None else path.as_posix()
 
 
-def _limits(reading: Reading, limiting: Limiting, *, changes: bool, quiet: bool) -> Limits:
-    """Put together the limits of the file and of the command line; a change without any may liquidate nobody."""
+def _limits(reading: Reading, limiting: Limiting, *, changes: bool) -> Limits:
+    """Put together the limits of the file and of the command line; none only where there is a change."""
     given = limits_of(
         limiting.max_new_liquidatable,
         limiting.max_liquidatable,
@@ -120,19 +126,14 @@ def _limits(reading: Reading, limiting: Limiting, *, changes: bool, quiet: bool)
     )
     file = load_file(config_file(reading.config))
     limits = merged(parse_limits(file.check, _limits_file(reading)), given)
-    compares = changes or limiting.baseline is not None
     refuse_incomparable(limits, changes=changes, baseline=limiting.baseline is not None)
-    if limits:
+    if limits or changes:
         return limits
-    if not compares:
+    if limiting.baseline is None:
         raise ConfigError(
             "nothing to check: give a limit such as --max-seizable ETH:-5%=50M, a table [check] in liqbands.toml, or a "
             "change such as --set-lt USDC=76%"
         )
-    if changes:
-        if not quiet:
-            print("no limit is given: no account may become liquidatable", file=sys.stderr)
-        return replace(limits, max_new_liquidatable=0)
     raise ConfigError("--baseline alone judges nothing: give --max-new-liquidatable, or [check.baseline] tolerances")
 
 

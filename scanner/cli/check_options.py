@@ -49,8 +49,8 @@ class Limiting:
     baseline: Annotated[
         str | None,
         Parameter(
-            help="Document of an earlier scan (or - for stdin): of `accounts --format json` for "
-            "--max-new-liquidatable, of `scan --format json` for the tolerances of [check.baseline].",
+            help="Document of an earlier scan (or - for stdin): of `accounts --format json`, or, for the tolerances of "
+            "[check.baseline] alone, of `scan --format json`.",
             allow_leading_hyphen=True,
         ),
     ] = None

@@ -25,6 +25,7 @@ from scanner.render.console import show
 from scanner.render.lines import Drawing
 from scanner.render.progress import Progress
 from scanner.results import ScanResult
+from scanner.views import eip55
 from scanner.whatif import WhatIf
 
 __all__ = [
@@ -78,7 +79,7 @@ def scan_what(options: ScanOptions, talk: Talk, *, warn: bool = True, what: What
     result = scanned.result
     if warn and not talk.quiet:
         for warning in result.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {eip55(warning)}", file=sys.stderr)
     if talk.verbose:
         print(", ".join(f"{stage} {spent:.2f} s" for stage, spent in result.snapshot.seconds.items()), file=sys.stderr)
     return scanned

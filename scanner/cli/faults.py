@@ -10,6 +10,7 @@ from scanner.options import ScanOptions
 from scanner.render.words import clean
 from scanner.results import MarketSummary, ReserveProof, ScanResult
 from scanner.store.files import find_indexes, imported_to
+from scanner.views import eip55
 
 __all__ = ["tell_faults"]
 
@@ -34,7 +35,7 @@ def tell_faults(result: ScanResult, options: ScanOptions) -> None:
 
 
 def _say(line: str) -> None:
-    print(clean(line, 2000), file=sys.stderr)
+    print(clean(eip55(line), 2000), file=sys.stderr)
 
 
 def _gap(proof: ReserveProof) -> str:

@@ -30,6 +30,7 @@ from scanner.options import ScanOptions
 from scanner.render.progress import Progress
 from scanner.render.words import clean
 from scanner.results import ScanResult
+from scanner.views import eip55
 
 __all__ = ["check_following", "run_follow"]
 
@@ -117,7 +118,7 @@ class _Talker:
         if not self._talk.quiet:
             for warning in result.warnings:
                 if warning not in self._warned:
-                    print(f"warning: {warning}", file=sys.stderr)
+                    print(f"warning: {eip55(warning)}", file=sys.stderr)
             self._warned = set(result.warnings)
         self._judge(result)
         if self._talk.verbose:

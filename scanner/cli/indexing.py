@@ -19,6 +19,7 @@ from scanner.render.words import clean
 from scanner.sources import begin, open_source
 from scanner.store.index import IndexStatus
 from scanner.targets import resolve_targets
+from scanner.views import eip55
 
 __all__ = ["run_index"]
 
@@ -108,7 +109,7 @@ def run_index(
         show(index_table(states), columns=text_columns())
         for name, state in states:
             print(f" file of {clean(name, 50)}: {state.path}")
-    notes += [f"warning: {warning}" for warning in source.warnings]
+    notes += [f"warning: {eip55(warning)}" for warning in source.warnings]
     if imported:
         notes.append(f"imported {len(imported):,} addresses; a scan proves whether any debt is missing")
     if not talk.quiet:

@@ -41,7 +41,12 @@ class Following:
         Parameter(help="Begin with the changes since this block, by number or (to see that it was undone) by hash."),
     ] = None
     blocks: Annotated[
-        int | None, Parameter(help="Stop after so many blocks; default never.", validator=Number(gte=1))
+        int | None,
+        Parameter(
+            help="Stop after so many blocks were written: the first snapshot counts, the base of --since does not. "
+            "Blocks that are not there yet are waited for. Default never.",
+            validator=Number(gte=1),
+        ),
     ] = None
     poll: Annotated[
         str | None, Parameter(help="Time between two questions for the newest block, such as 0.5s; default 1s.")

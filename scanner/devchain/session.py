@@ -14,6 +14,7 @@ from scanner.devchain.market import DevMarket, Kind, deploy_market
 from scanner.devchain.population import populate
 from scanner.devchain.toolchain import Say, install
 from scanner.errors import DevchainError
+from scanner.views import eip55
 
 __all__ = ["describe", "run_devchain"]
 
@@ -44,9 +45,10 @@ def run_devchain(kind: Kind, borrowers: int, seed: int, reserves: int, port: int
 
 def describe(market: DevMarket) -> list[str]:
     """Say how to use a market: where it is, how to scan it, how to move its main price."""
-    url, root, first = market.anvil.url, market.root, market.first_block
+    url, root, first = market.anvil.url, eip55(market.root), market.first_block
     target = f"--rpc-url {url} --market {root} --from-block {first}"
-    eth = market.aggregators["ETH"]
+    eth = eip55(market.aggregators["ETH"])
+    whales = [eip55(member.address) for member in market.members if member.kind == "whale"]
     return [
         f"RPC URL      {url}",
         f"market root  {root}",
@@ -54,7 +56,7 @@ def describe(market: DevMarket) -> list[str]:
         "",
         f"  liqbands scan {target}",
         f"  liqbands accounts {target}",
-        *[f"  liqbands account {member.address} {target}" for member in market.members if member.kind == "whale"][:1],
+        *[f"  liqbands account {whale} {target}" for whale in whales[:1]],
         "",
         f"The price of ETH moves by set(int256) on {eth}, with eight decimals; any account may send, without a key.",
         "Ctrl-C stops the node.",

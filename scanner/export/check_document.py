@@ -14,6 +14,7 @@ from scanner.export.rows import addresses_outside, no_infinity
 from scanner.facts import Facts, Fault
 from scanner.findings import headline
 from scanner.verdict import Finding, Verdict
+from scanner.views import eip55
 
 __all__ = ["check_document", "check_json", "diff_document", "diff_json"]
 
@@ -49,7 +50,7 @@ def check_document(verdict: Verdict, table: Sequence[Mapping[str, Any]] | None =
         "before": None if verdict.before is None else _totals(verdict.before),
         "after": _totals(verdict.after),
         "baseline": None if verdict.baseline is None else _side(verdict.baseline),
-        "table": None if table is None else [dict(row) for row in table],
+        "table": None if table is None else [_spelled(row) for row in table],
     }
 
 
@@ -89,8 +90,12 @@ def _pretty(document: Document) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
+def _spelled(row: Mapping[str, Any]) -> Document:
+    return {name: eip55(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
 def _fault(fault: Fault, *, counts: bool) -> Document:
-    return {"kind": fault.kind, "text": fault.text, "counts": counts}
+    return {"kind": fault.kind, "text": eip55(fault.text), "counts": counts}
 
 
 def _finding(finding: Finding) -> Document:
@@ -104,7 +109,7 @@ def _finding(finding: Finding) -> Document:
         "value": finding.value,
         "allowed": finding.allowed,
         "written": finding.written,
-        "text": headline(finding),
+        "text": eip55(headline(finding)),
         "band": None
         if span is None
         else {
@@ -113,7 +118,7 @@ def _finding(finding: Finding) -> Document:
             "upper_price_usd": span.upper_price_usd,
         },
         "accounts": None if rows is None or finding.outcome == "holds" else _listed(rows, (*_ACCOUNT, "amount_usd")),
-        "reproduce": finding.reproduce or None,
+        "reproduce": eip55(finding.reproduce) or None,
     }
 
 
@@ -150,7 +155,7 @@ def _side(facts: Facts) -> Document:
         "block_hash": one.block_hash,
         "block_timestamp": one.block_timestamp,
         "complete": one.complete,
-        "what_if": list(one.what_if),
+        "what_if": [eip55(text) for text in one.what_if],
         **_totals(facts),
     }
 

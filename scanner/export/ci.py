@@ -10,14 +10,20 @@ from xml.etree import ElementTree
 
 import msgspec
 
+from scanner.export.markdown import escape
 from scanner.findings import details, headline, one_line
 from scanner.verdict import Finding, Verdict
 
-__all__ = ["github_annotations", "junit", "sarif"]
+__all__ = ["failure_annotation", "failure_summary", "github_annotations", "junit", "sarif"]
 
 _AT_MOST: Final = 10
 """Annotations of a kind that GitHub shows per step; it drops the others without a word."""
 _SARIF: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+_FAILURES: Final = {
+    2: "wrong usage or configuration",
+    3: "the node or the chain failed",
+    4: "data cannot be used",
+}
 _MEANINGS: Final = {
     "max_new_liquidatable": "More accounts become liquidatable than allowed",
     "max_liquidatable": "More accounts have a health factor below one than allowed",
@@ -40,6 +46,20 @@ def github_annotations(verdict: Verdict) -> list[str]:
     open_ = [(finding.name, _message(finding, verdict)) for finding in verdict.of("unjudged")]
     open_ += [("data", fault.text) for fault in verdict.forgiven]
     return [*_bounded("error", broken), *_bounded("warning", open_)]
+
+
+def failure_annotation(code: int, said: str) -> str:
+    """Write the workflow command of a check that came to no verdict: its exit code and what was said."""
+    return _command("error", "liqbands check", f"{_failure(code)}: {one_line(said)}")
+
+
+def failure_summary(code: int, said: str) -> str:
+    """Write the step summary of a check that came to no verdict."""
+    return f"## liqbands check: {_failure(code)}\n\n{escape(said)}\n"
+
+
+def _failure(code: int) -> str:
+    return f"{_FAILURES.get(code, 'no verdict')} (exit code {code})"
 
 
 def _message(finding: Finding, verdict: Verdict) -> str:

@@ -68,7 +68,7 @@ def snapshot_fields(one: Snapshot) -> Document:
         "source": one.source,
         "reading": one.reading,
         "quorum": None if one.assurance is None else {"endpoints": one.quorum, "assurance": one.assurance},
-        "what_if": list(one.what_if),
+        "what_if": [eip55(text) for text in one.what_if],
         "seconds": {stage: round(spent, 6) for stage, spent in one.seconds.items()},
     }
 
@@ -84,7 +84,7 @@ def scan_document(result: ScanResult) -> Document:
         "factors": [_factor(result, info) for info in result.factors],
         **{status: _total(totals[status]) for status in STATUSES},
         "skipped": _skipped(result),
-        "warnings": list(result.warnings),
+        "warnings": [eip55(text) for text in result.warnings],
     }
 
 

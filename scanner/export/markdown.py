@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from scanner.diff import Difference, Total, compare_facts
+from scanner.diff import Difference, Total, as_limits, compare_facts
 from scanner.facts import Facts
 from scanner.findings import allowed_text, details, headline, one_line, place, summary_line, value_text
 from scanner.verdict import Finding, Verdict
@@ -164,7 +164,7 @@ def _moves(totals: Sequence[Total]) -> list[str]:
 
 
 def _changed(before: Facts, after: Facts) -> list[str]:
-    return _moves(compare_facts(before, after).totals)
+    return _moves(list(as_limits(compare_facts(before, after))))
 
 
 def _mappings(table: Sequence[Mapping[str, Any]]) -> list[str]:

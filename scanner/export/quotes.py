@@ -11,6 +11,7 @@ import polars as pl
 from scanner.export.documents import SCHEMA_VERSION, snapshot_document
 from scanner.export.rows import addresses_outside, no_infinity, quote_rows
 from scanner.results import ScanResult
+from scanner.views import eip55
 
 __all__ = ["quotes_json", "quotes_ndjson"]
 
@@ -21,7 +22,7 @@ def quotes_json(result: ScanResult, quotes: pl.DataFrame, timestamp: int) -> byt
         **_head(result, "quotes"),
         "for_timestamp": timestamp,
         "skipped": no_infinity(addresses_outside(result.frames["skipped"])).to_dicts(),
-        "warnings": list(result.warnings),
+        "warnings": [eip55(text) for text in result.warnings],
     }
     lines = _lines(quotes)
     body = ("\n" + ",\n".join(lines) if lines else "").encode()

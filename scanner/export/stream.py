@@ -71,7 +71,7 @@ class Ledger:
         self._held = {}
         yield _line(_head(result, "base"))
         *_, end = self._changes(result, rows)
-        # what was left out before the consumer stopped is not known here: each account is written when it differs at all
+        # what was left out before the consumer stopped is not known here: an account is written when it differs at all
         self._held = {key: replace(held, wad=None) for key, held in self._held.items()}
         yield end
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from scanner.diff import Difference, Total, compare_facts
+from scanner.diff import Difference, Total, as_limits, compare_facts
 from scanner.findings import allowed_text, details, headline, place, summary_line, tame, value_text
 from scanner.render.accounts import status_role
 from scanner.render.header import what_if_lines
+from scanner.render.impacts import ImpactTable
 from scanner.render.ink import Ink
 from scanner.render.lines import Column, Drawing, Grid, Line, wrap
 from scanner.render.words import clean, count, money, short_address
@@ -23,10 +24,9 @@ Cell = tuple[str, str]
 _BADGES: Final = {0: (" passed ", "brand"), 1: (" broken ", "bad"), 4: (" incomplete ", "warn")}
 _WORDS: Final = {"broken": ("broken", "bad"), "unjudged": ("not judged", "warn"), "holds": ("kept", "good")}
 _AMOUNTS: Final = {"max_seizable": "seizable", "max_largest_account": "seizable", "max_bad_debt": "bad debt"}
-_RANKS: Final = {"current LT": 1, "bad debt": 2, "debt repaid": 2, "current bonus": 3, "new bonus": 3}
 _LIMIT: Final = 400
 _SHOWN: Final = 20
-_FULL_ADDRESS: Final = 100  # columns from which addresses are written in full, to be looked up
+_FULL_ADDRESS: Final = 80  # columns from which addresses are written in full, to be looked up
 
 
 class CheckReport(Drawing):
@@ -50,11 +50,12 @@ class CheckReport(Drawing):
             yield from Grid(columns, [_limit(finding) for finding in verdict.findings]).lines(ink, width)
         if self.table:
             yield Line()
-            yield from _table(self.table).lines(ink, width)
+            yield from ImpactTable(self.table).lines(ink, width)
         if verdict.before is not None:
-            yield Line()
-            totals = [total for total in compare_facts(verdict.before, verdict.after).totals if total.change != 0]
-            yield from _moves(totals).lines(ink, width)
+            totals = [total for total in as_limits(compare_facts(verdict.before, verdict.after)) if total.change != 0]
+            if totals:
+                yield Line()
+                yield from _moves(totals).lines(ink, width)
         for finding in verdict.findings:
             if finding.outcome == "holds":
                 continue
@@ -118,20 +119,12 @@ def _limit(finding: Finding) -> list[Cell]:
     ]
 
 
-def _table(table: Sequence[Mapping[str, Any]]) -> Drawing:
-    names = list(table[0])
-    columns = [Column(name, "left" if at == 0 else "right", _RANKS.get(name, 0)) for at, name in enumerate(names)]
-    return Grid(
-        columns, [[(_tame(str(row[name]), 40), "bold" if name == names[0] else "") for name in names] for row in table]
-    )
-
-
 def _number(name: str, value: float | None) -> str:
     if value is None:
         return "?"
     if name.endswith("accounts"):
         return f"{value:,.0f}"
-    return money(value) if name.endswith("_usd") else f"${value:,.2f}"
+    return f"${money(value)}" if name.endswith("_usd") else f"${value:,.2f}"
 
 
 def _moves(totals: Sequence[Total], title: str = "") -> Drawing:
@@ -146,7 +139,7 @@ def _moves(totals: Sequence[Total], title: str = "") -> Drawing:
             if change == 0
             else ("+" if change > 0 else "−") + _number(total.name, abs(change))
         )
-        name = _tame(total.name.removesuffix("_usd").replace("_", " "), 30)
+        name = _tame(total.name.removesuffix("_usd").replace("_", " "), 40)
         rows.append(
             [
                 (name, "bold"),
@@ -162,10 +155,10 @@ def _people(rows: pl.DataFrame, ink: Ink, width: int, amount: str = "") -> Itera
     full, both = width >= _FULL_ADDRESS, "status_before" in rows.columns
     columns = [
         Column("account", "left"),
-        Column("status", "left"),
+        Column("status", "left", rank=3),
         Column("health factor"),
-        Column("collateral", rank=1),
-        Column("debt"),
+        Column("collateral", rank=2),
+        Column("debt", rank=1),
         *([Column(amount)] if amount else []),
     ]
     cells = []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
+from rich.cells import cell_len
 
 from scanner.render.header import Header, warning_lines
 from scanner.render.ink import Ink
-from scanner.render.lines import Column, Drawing, Grid, Line, flow
+from scanner.render.lines import Column, Drawing, Grid, Line, flow, style_of
 from scanner.render.words import accounts, clean, count, money, percent, short_address, span, tokens
 from scanner.results import ScanResult
 from scanner.views import eip55
@@ -18,7 +19,8 @@ from scanner.views import eip55
 __all__ = ["QuotesTable"]
 
 Cell = tuple[str, str]
-_FULL_ADDRESS = 150  # columns from which addresses are written in full
+_FULL_ADDRESS = 80  # columns from which addresses are written in full, to be copied
+_RARE = ("bad debt", "blocked")  # columns that are there only where something is in them
 _LAST = 253_402_300_800  # the first second whose year has five digits
 _LIMITS = {"half": "half", "all": "all debt", "collateral": "all collateral", "dust": "dust rule"}
 
@@ -53,14 +55,36 @@ class QuotesTable(Drawing):
             Column("blocked", "left"),
         ]
         if self.rows:
-            yield from Grid(columns, [self._row(row, full=width >= _FULL_ADDRESS) for row in self.rows]).lines(
-                ink, width
-            )
+            yield from self._table(columns, ink, width)
         else:
             yield Line((" no account can be liquidated", ink.dim))
         if self.hidden:
             yield Line((f" and {count(self.hidden)} more quotes, less profitable", ink.dim))
         yield from warning_lines(self.result.warnings, ink, width)
+
+    def _table(self, columns: Sequence[Column], ink: Ink, width: int) -> Iterable[Line]:
+        """Write addresses in full: in the table where that fits, else on lines of their own."""
+        full = width >= _FULL_ADDRESS
+        rows = [self._row(row, full=full) for row in self.rows]
+        told = [at for at, column in enumerate(columns) if column.name not in _RARE or any(row[at][0] for row in rows)]
+        columns, rows = [columns[at] for at in told], [[row[at] for at in told] for row in rows]
+        needed = sum(
+            max(len(column.name), *(cell_len(row[at][0]) for row in rows)) + 2
+            for at, column in enumerate(columns)
+            if column.rank == 0
+        )
+        if not full or needed - 1 <= width:
+            yield from Grid(columns, rows).lines(ink, width)
+            return
+        head, *lines = Grid(columns[1:], [row[1:] for row in rows], indent=3).lines(ink, width)
+        yield head
+        last = ""
+        for row, line in zip(rows, lines, strict=True):
+            address, role = row[0]
+            if address != last:
+                yield Line((f" {address}", style_of(ink, role)))
+            last = address
+            yield line
 
     def _when(self) -> list[str]:
         said = [accounts(self.total), "dollars at the oracle's prices", "profit before gas"]

@@ -202,6 +202,9 @@ def test_facts_of_documents_are_those_of_the_scan() -> None:
     assert wanted.accounts is not None
     assert accounts.accounts is not None
     keys, same = ["market_id", "position"], [name for name in ACCOUNTS.names() if name != "seizable_usd"]
+    for status in ("liquidatable", "blocked"):
+        seized, known = (each.totals[status].seizable_collateral_usd for each in (accounts, wanted))
+        assert seized == pytest.approx(known, rel=1e-9)
     assert accounts.accounts.select(same).sort(keys).equals(wanted.accounts.select(same).sort(keys))
     assert scan.markets == accounts.markets == wanted.markets
     assert not compare_facts(wanted, scan).different

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -36,9 +37,10 @@ def check(capsys: Capture, *words: object) -> Outcome:
         (("--max-seizable", "ETH:5%=1M"), "with a sign"),
         (("--max-liquidatable", "0", "--junit", "no/such/file.xml"), "no folder"),
         (("--max-liquidatable", "0", "--junit", "a", "--sarif", "a"), "two outputs"),
-        (("--max-liquidatable", "0", "--baseline", "none.json"), "none.json"),
+        (("--max-liquidatable", "0", "--baseline", "none.json"), "cannot read none.json: No such file or directory\n"),
         (("--tx", "0x00:0x"), "--fork"),
         (("--set-lt", "USDX=1%"), "USDX"),
+        (("--set-lt", "usdc=76%"), "did you mean 'USDC'?"),
         (("--time", "+1d", "--for-timestamp", "+1d"), "give one"),
     ],
 )
@@ -47,6 +49,7 @@ def test_wrong_usage_exits_2_and_says_what_to_do(words: tuple[str, ...], said: s
     assert outcome.code == 2
     assert said in outcome.err
     assert outcome.out == ""
+    assert "no limit is given" not in outcome.err
 
 
 def test_a_change_without_limits_may_liquidate_nobody(capsys: Capture) -> None:
@@ -79,8 +82,10 @@ def test_a_baseline_of_accounts_and_of_a_scan(capsys: Capture) -> None:
     moved = check(capsys, "--baseline", "scan.json", "--shock", "ETH=-5%")
     assert moved.code == 1
     assert "baseline.seizable" in moved.out
-    open_ = check(capsys, "--baseline", "accounts.json")
-    assert open_.code == 4  # an accounts document states no dollars seized
+    Path("exact.toml").write_text("[check.baseline]\ncollateral = 0\ndebt = 0\nseizable = 0\n")
+    assert check(capsys, "--baseline", "accounts.json", "--config", "exact.toml").code == 0
+    assert check(capsys, "--baseline", "accounts.json").code == 0
+    assert "baseline.seizable" in check(capsys, "--baseline", "accounts.json", "--shock", "ETH=-5%").out
     Path("liqbands.toml").unlink()
     assert check(capsys, "--baseline", "accounts.json", "--max-new-liquidatable", "0").code == 0
     refused = check(capsys, "--baseline", "scan.json", "--max-new-liquidatable", "0")
@@ -90,6 +95,27 @@ def test_a_baseline_of_accounts_and_of_a_scan(capsys: Capture) -> None:
     damaged = check(capsys, "--baseline", "cut.json", "--max-liquidatable", "50")
     assert damaged.code == 4
     assert "cut.json is damaged" in damaged.err
+
+
+def test_the_examples_of_the_docs_can_be_judged(capsys: Capture) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "checks.md").read_text(encoding="utf-8")
+    alone, more = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert invoke(capsys, "accounts", *REPLAY, "--format", "json", "-o", "accounts.json").code == 0
+    Path("liqbands.toml").write_text(alone)
+    first = json.loads(check(capsys, "--format", "json").out)
+    Path("liqbands.toml").write_text(more)
+    second = check(capsys, "--baseline", "accounts.json", "--format", "json")
+    assert second.code == 0, second.err
+    limits = [limit for document in (first, json.loads(second.out)) for limit in document["limits"]]
+    assert {limit["outcome"] for limit in limits} == {"holds", "broken"}
+    assert len([limit for limit in limits if limit["limit"].startswith("baseline.")]) == 6
+
+
+def test_a_limit_on_verification_is_shown_again_with_all(capsys: Capture) -> None:
+    Path("liqbands.toml").write_text('[check]\nrequire_verified = "all"\n')
+    (limit,) = json.loads(check(capsys, "--verify", "none", "--format", "json").out)["limits"]
+    assert limit["reproduce"].count("--verify") == 1
+    assert "--verify all" in limit["reproduce"]
 
 
 def test_on_github_annotations_and_the_summary_come_by_themselves(
