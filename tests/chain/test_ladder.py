@@ -394,7 +394,7 @@ def test_creations_stay_within_what_the_node_takes(anvil: Anvil, probe: bytes, m
     sizes = [created_bytes(request) for request in seen.all if creates(request)]
     assert max(sizes) <= INITCODE_MOST
     refused = sum(size > most for size in sizes)
-    assert refused <= (0 if most == INITCODE_MOST else 20)
+    assert refused <= (0 if most == INITCODE_MOST else 32)  # those in flight when the first is refused are refused too
     least = (len(items) * 20 + len(calls) * 56) // most
     assert len(sizes) - refused <= 2 * least + 12
 
