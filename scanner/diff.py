@@ -9,6 +9,7 @@ import polars as pl
 
 from scanner.facts import BANDS, Facts
 from scanner.frames import POSITION_KEY
+from scanner.verdict import largest_first
 
 __all__ = ["Difference", "Total", "as_limits", "compare_facts"]
 
@@ -120,16 +121,14 @@ def _accounts(before: Facts, after: Facts) -> dict[str, pl.DataFrame]:
     debt = pl.col("debt_usd") - pl.col("debt_usd_before")
     health = (pl.col("health_factor") - pl.col("health_factor_before")).abs() / pl.col("health_factor_before")
     return {
-        "came": _sorted(joined.filter(pl.col("status_before").is_null()), pl.col("debt_usd")),
-        "went": _sorted(joined.filter(pl.col("status").is_null()), pl.col("debt_usd_before")),
-        "changed": _sorted(both.filter(pl.col("status") != pl.col("status_before")), pl.col("debt_usd")),
-        "health_moved": _sorted(both.filter(pl.col("health_factor_wad") != pl.col("health_factor_wad_before")), health),
-        "debt_moved": _sorted(both.filter(pl.col("debt_usd") != pl.col("debt_usd_before")), debt.abs()),
+        "came": largest_first(joined.filter(pl.col("status_before").is_null()), pl.col("debt_usd")),
+        "went": largest_first(joined.filter(pl.col("status").is_null()), pl.col("debt_usd_before")),
+        "changed": largest_first(both.filter(pl.col("status") != pl.col("status_before")), pl.col("debt_usd")),
+        "health_moved": largest_first(
+            both.filter(pl.col("health_factor_wad") != pl.col("health_factor_wad_before")), health
+        ),
+        "debt_moved": largest_first(both.filter(pl.col("debt_usd") != pl.col("debt_usd_before")), debt.abs()),
     }
-
-
-def _sorted(rows: pl.DataFrame, size: pl.Expr) -> pl.DataFrame:
-    return rows.sort(size, *POSITION_KEY, descending=[True, False, False, False, False], nulls_last=True)
 
 
 def _bands(before: Facts, after: Facts) -> pl.DataFrame | None:

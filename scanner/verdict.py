@@ -107,6 +107,6 @@ def named(facts: Facts) -> pl.DataFrame:
     return facts.accounts
 
 
-def largest_first(rows: pl.DataFrame) -> pl.DataFrame:
-    """Order accounts by ``amount_usd``, largest first, unknown ones last."""
-    return rows.sort("amount_usd", *POSITION_KEY, descending=[True, False, False, False, False], nulls_last=True)
+def largest_first(rows: pl.DataFrame, size: str | pl.Expr = "amount_usd") -> pl.DataFrame:
+    """Order accounts by a size, largest first, unknown ones last."""
+    return rows.sort(size, *POSITION_KEY, descending=[True, False, False, False, False], nulls_last=True)

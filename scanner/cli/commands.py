@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from scanner.chain.spec import specs_of
 from scanner.cli.addresses import parse_address
@@ -29,6 +29,7 @@ from scanner.views import eip55
 from scanner.whatif import WhatIf
 
 __all__ = [
+    "INCOMPLETE",
     "check_output",
     "connecting",
     "draw",
@@ -44,7 +45,7 @@ __all__ = [
     "what_if",
 ]
 
-INCOMPLETE = 4
+INCOMPLETE: Final = 4
 _NO_WHAT_IFS = WhatIfs()
 DEMO = Path(__file__).parent.parent / "demo" / "aave-v3.6.rec"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from scanner.cli.check import load_facts
-from scanner.cli.commands import connecting, draw, progress_of
+from scanner.cli.commands import INCOMPLETE, connecting, draw, progress_of
 from scanner.cli.files import check_file, save
 from scanner.cli.gather import scan_options
 from scanner.cli.options import Output, ProvenRisk, Reading, Talk
@@ -23,7 +23,6 @@ from scanner.pipeline import scan
 __all__ = ["run_diff"]
 
 _BLOCK: Final = re.compile(r"-?[0-9]{1,15}|latest|safe|finalized|pending|earliest|0x[0-9a-fA-F]{64}")
-_INCOMPLETE: Final = 4
 
 
 def _is_block(text: str) -> bool:
@@ -79,7 +78,7 @@ def run_diff(
     for name, fault in faults:
         print(tame(f"{fault.kind}: {name}: {fault.text}"), file=sys.stderr)
     if faults and not risk.allow_incomplete:
-        return _INCOMPLETE
+        return INCOMPLETE
     return int(exit_code and difference.different)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 
 from scanner.beside import beside
-from scanner.cli.commands import connecting
+from scanner.cli.commands import INCOMPLETE, connecting
 from scanner.cli.curtain import hide
 from scanner.cli.faults import tell_faults
 from scanner.cli.files import check_file
@@ -34,7 +34,6 @@ from scanner.views import eip55
 
 __all__ = ["check_following", "run_follow"]
 
-INCOMPLETE = 4
 _TO_END_A_LINE: Final = 0.5  # seconds that an interrupt leaves to a consumer who reads
 
 Write = Callable[[bytes], None]
